@@ -1,0 +1,1 @@
+//! Paths that cannot leave their root.

@@ -1,0 +1,1 @@
+//! The smallest set of edits between two texts.

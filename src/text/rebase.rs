@@ -1,0 +1,1 @@
+//! Carrying one set of edits over another made on the same text.

@@ -1,0 +1,1 @@
+//! The two sources of truth.
