@@ -1,1 +1,5 @@
-fn main() {}
+//! The tests that need more than one module, as one binary: it links once.
+
+mod support;
+
+mod llm;

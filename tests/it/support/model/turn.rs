@@ -1,0 +1,125 @@
+//! A whole scripted turn, told without a protocol and rendered in either.
+
+use serde_json::Value;
+
+use super::{Protocol, anthropic, openai};
+
+/// What the model answers to one request.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    text: String,
+    calls: Vec<(Option<String>, String, String)>,
+    usage: (u64, u64, u64),
+    stop: Option<(&'static str, &'static str)>,
+    pub(super) failure: Option<(u16, Vec<(String, String)>, String)>,
+}
+
+impl Turn {
+    /// It says this and ends.
+    pub fn text(text: &str) -> Self {
+        Self { text: text.to_owned(), usage: (100, 0, 10), ..Self::default() }
+    }
+
+    /// It calls these tools at once: (name, arguments).
+    pub fn calls<'a>(calls: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        let calls = calls.into_iter().map(|(name, arguments)| (None, name.to_owned(), arguments.to_string())).collect();
+        Self { calls, usage: (100, 0, 10), ..Self::default() }
+    }
+
+    /// An HTTP failure instead of a turn.
+    pub fn failure(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { failure: Some((status, headers, body.to_owned())), ..Self::default() }
+    }
+
+    /// Says this before its calls.
+    #[must_use]
+    pub fn saying(mut self, text: &str) -> Self {
+        self.text = text.to_owned();
+        self
+    }
+
+    /// One more call, with an id and arguments spelt by the test (they need not be valid).
+    #[must_use]
+    pub fn call(mut self, id: &str, name: &str, arguments: &str) -> Self {
+        self.calls.push((Some(id.to_owned()), name.to_owned(), arguments.to_owned()));
+        self
+    }
+
+    /// What it costs: whole prompt, the part of it from the cache, output.
+    #[must_use]
+    pub fn usage(mut self, input: u64, cached: u64, output: u64) -> Self {
+        self.usage = (input, cached, output);
+        self
+    }
+
+    /// Cut by the output limit.
+    #[must_use]
+    pub fn cut_by_limit(mut self) -> Self {
+        self.stop = Some(("length", "max_tokens"));
+        self
+    }
+
+    /// Its events in a protocol, text and arguments in small pieces.
+    pub fn events(&self, protocol: Protocol) -> Vec<String> {
+        let natural = if self.calls.is_empty() { ("stop", "end_turn") } else { ("tool_calls", "tool_use") };
+        let (finish, stop_reason) = self.stop.unwrap_or(natural);
+        let (input, cached, output) = self.usage;
+        let mut events = Vec::new();
+        match protocol {
+            Protocol::OpenAi => {
+                events.push(openai::start());
+                events.extend(pieces(&self.text, 9).map(openai::text));
+                for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+                    events.push(openai::call(index, &call_id("call", id.as_deref(), index), name, ""));
+                    events.extend(pieces(arguments, 12).map(|piece| openai::arguments(index, piece)));
+                }
+                events.push(openai::finish(finish));
+                events.push(openai::usage(input, cached, output));
+                events.push(openai::done());
+            }
+            Protocol::Anthropic => {
+                events.push(anthropic::start(input.saturating_sub(cached), cached));
+                let mut block = 0;
+                if !self.text.is_empty() {
+                    events.push(anthropic::text_block(block));
+                    events.extend(pieces(&self.text, 9).map(|piece| anthropic::text(block, piece)));
+                    events.push(anthropic::stop_block(block));
+                    block += 1;
+                }
+                for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+                    events.push(anthropic::call(block, &call_id("toolu", id.as_deref(), index), name));
+                    events.push(anthropic::arguments(block, ""));
+                    events.extend(pieces(arguments, 12).map(|piece| anthropic::arguments(block, piece)));
+                    events.push(anthropic::stop_block(block));
+                    block += 1;
+                }
+                events.push(anthropic::finish(stop_reason, output));
+                events.push(anthropic::done());
+            }
+        }
+        events
+    }
+}
+
+/// The test's own id, or one that no other call of this process has, as providers do it.
+fn call_id(prefix: &str, own: Option<&str>, index: usize) -> String {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+    own.map_or_else(
+        || format!("{prefix}_{}_{index}", NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)),
+        str::to_owned,
+    )
+}
+
+/// Pieces of at most `size` bytes, more where a character would be cut.
+fn pieces(mut text: &str, size: usize) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        if text.is_empty() {
+            return None;
+        }
+        let end = (size.min(text.len())..=text.len()).find(|&at| text.is_char_boundary(at))?;
+        let (piece, rest) = text.split_at(end);
+        text = rest;
+        Some(piece)
+    })
+}
