@@ -4,6 +4,8 @@
 //! Everything the product promises about a user's keystrokes rests on this module, so it knows nothing else: no
 //! files, no versions, no editor.
 
+#[cfg(test)]
+mod arbitrary;
 pub mod diff;
 pub mod edit;
 pub mod locate;
@@ -11,6 +13,7 @@ pub mod position;
 pub mod rebase;
 pub mod rope;
 
-pub use self::edit::{Edit, EditSet};
+pub use self::edit::{Edit, EditError, EditSet, Side};
 pub use self::position::{Encoding, Position, Range};
+pub use self::rebase::{Conflict, Rebased, rebase, rebase_hunks};
 pub use self::rope::Text;
