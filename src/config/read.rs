@@ -1,0 +1,396 @@
+//! Reading a tree of settings into typed layers, reporting everything wrong at once.
+//!
+//! A [`Table`] remembers which keys were asked of it, so the set of valid keys is the code that reads them; what is left
+//! over is reported with the nearest valid key. What each key takes is said by small readers: `integer(1, 100)`.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value as Json};
+
+use super::keys;
+use super::node::{Name, Node, Value, to_json};
+use super::place::{At, Layer, Origin, Problem, Severity, Source};
+
+/// Problems told for one layer; a file of a megabyte can hold a hundred thousand.
+const MAX_PROBLEMS: usize = 100;
+
+/// Collects the problems of one layer while it is read.
+pub(super) struct Reader<'s> {
+    source: &'s Source<'s>,
+    problems: Vec<Problem>,
+    dropped: usize,
+}
+
+impl<'s> Reader<'s> {
+    pub(super) fn new(source: &'s Source<'s>) -> Self {
+        Self { source, problems: Vec::new(), dropped: 0 }
+    }
+
+    pub(super) fn layer(&self) -> Layer {
+        self.source.layer
+    }
+
+    pub(super) fn origin(&self, node: &Node) -> Origin {
+        self.source.origin(&node.span)
+    }
+
+    pub(super) fn origin_of(&self, span: &Range<usize>) -> Origin {
+        self.source.origin(span)
+    }
+
+    pub(super) fn error(&mut self, key: &str, span: &Range<usize>, message: String) {
+        self.report(Severity::Error, key, span, message, None);
+    }
+
+    pub(super) fn warning(&mut self, key: &str, span: &Range<usize>, message: String) {
+        self.report(Severity::Warning, key, span, message, None);
+    }
+
+    fn report(&mut self, severity: Severity, key: &str, span: &Range<usize>, message: String, near: Option<String>) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            self.dropped += 1;
+            return;
+        }
+        let message = match (&self.source.file, self.source.name) {
+            // Without a file the place says nothing of the key, so the message does.
+            (None, None) if !key.is_empty() => format!("`{}`: {message}", shown(key)),
+            _ => message,
+        };
+        let mut problem = self.source.problem(severity, span, key, message);
+        problem.suggestion = near;
+        self.problems.push(problem);
+    }
+
+    /// Says that a value is not what its key takes.
+    pub(super) fn wrong(&mut self, key: &str, node: &Node, wanted: &str) {
+        let last = key.rsplit_once('.').map_or(key, |(_, last)| last);
+        let message = format!("`{}` must be {wanted}, not {}", shown(last), described(node));
+        self.error(key, &node.span, message);
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        if self.dropped > 0 {
+            let message = format!("and {} more problems; mend the first ones and look again", self.dropped);
+            self.problems.push(self.source.problem(Severity::Error, &(0..0), "", message));
+        }
+        self.problems
+    }
+
+    /// Reads a node that must be a table.
+    pub(super) fn table<'n, T>(
+        &mut self,
+        path: &str,
+        node: &'n Node,
+        read: impl FnOnce(&mut Table<'_, 's, 'n>) -> T,
+    ) -> Option<T> {
+        let Value::Table(entries) = &node.value else {
+            self.wrong(path, node, "a table");
+            return None;
+        };
+        let mut table = Table { reader: self, path: path.to_owned(), entries, known: Vec::new(), skipped: false };
+        let value = read(&mut table);
+        table.finish();
+        Some(value)
+    }
+}
+
+/// One table while it is read.
+pub(super) struct Table<'r, 's, 'n> {
+    pub(super) reader: &'r mut Reader<'s>,
+    pub(super) path: String,
+    entries: &'n [(Name, Node)],
+    known: Vec<&'static str>,
+    skipped: bool,
+}
+
+impl<'s, 'n> Table<'_, 's, 'n> {
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The value of a key, if it is there.
+    pub(super) fn get(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.known.push(key);
+        let found = self.entries.iter().find(|(name, _)| name.text == key);
+        found.map(|(_, node)| node).filter(|node| !matches!(node.value, Value::Null))
+    }
+
+    /// The value of a key, read and with its place; `None` if absent or wrong (which is reported).
+    pub(super) fn take<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Reader<'s>, &str, &'n Node) -> Option<T>,
+    ) -> Option<At<T>> {
+        let node = self.get(key)?;
+        let path = self.path_of(key);
+        let value = read(self.reader, &path, node)?;
+        Some(At { value, origin: self.reader.origin(node) })
+    }
+
+    /// A table under a key; the default of its layer if absent or not a table.
+    pub(super) fn section<T: Default>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Table<'_, 's, 'n>) -> T,
+    ) -> T {
+        let Some(node) = self.get(key) else { return T::default() };
+        let path = self.path_of(key);
+        self.reader.table(&path, node, read).unwrap_or_default()
+    }
+
+    /// A table of tables with free names, at most `max` of them.
+    pub(super) fn named<T>(
+        &mut self,
+        key: &'static str,
+        max: usize,
+        mut read: impl FnMut(&'n Name, &mut Table<'_, 's, 'n>) -> T,
+    ) -> Vec<(&'n Name, T)> {
+        let Some(node) = self.get(key) else { return Vec::new() };
+        let path = self.path_of(key);
+        let Value::Table(entries) = &node.value else {
+            self.reader.wrong(&path, node, "a table");
+            return Vec::new();
+        };
+        if entries.len() > max {
+            self.reader.error(&path, &node.span, format!("`{key}` has {} entries; {max} are allowed", entries.len()));
+        }
+        let present = entries.iter().take(max).filter(|(_, node)| !matches!(node.value, Value::Null));
+        present
+            .filter_map(|(name, node)| {
+                let path = format!("{path}.{}", name.text);
+                Some((name, self.reader.table(&path, node, |table| read(name, table))?))
+            })
+            .collect()
+    }
+
+    /// A list of tables, at most `max` of them, those kept for which `read` gives something.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        max: usize,
+        mut read: impl FnMut(&'n Node, &mut Table<'_, 's, 'n>) -> Option<T>,
+    ) -> Vec<T> {
+        let Some(node) = self.get(key) else { return Vec::new() };
+        let path = self.path_of(key);
+        let Value::Array(items) = &node.value else {
+            self.reader.wrong(&path, node, "a list of tables");
+            return Vec::new();
+        };
+        if items.len() > max {
+            self.reader.error(&path, &node.span, format!("`{key}` has {} entries; {max} are allowed", items.len()));
+        }
+        let path = format!("{path}[]");
+        items
+            .iter()
+            .take(max)
+            .filter_map(|item| self.reader.table(&path, item, |table| read(item, table)).flatten())
+            .collect()
+    }
+
+    /// Leaves the rest of the table unread without a word: its name was the problem.
+    pub(super) fn skip(&mut self) {
+        self.skipped = true;
+    }
+
+    /// Reports what nobody asked for.
+    fn finish(self) {
+        if self.skipped {
+            return;
+        }
+        for (name, node) in self.entries {
+            if self.known.contains(&name.text.as_str()) || matches!(node.value, Value::Null) {
+                continue;
+            }
+            let path = self.path_of(&name.text);
+            if self.reader.layer() == Layer::Project && keys::is_key(&path) {
+                forbidden(self.reader, &path, name, node);
+                continue;
+            }
+            let near = keys::nearest(&name.text, &self.path, &self.known);
+            let hint = match &near {
+                Some(key) => format!("; did you mean `{key}`?"),
+                None if self.known.len() <= 12 => format!("; valid here: {}", self.known.join(", ")),
+                None => String::new(),
+            };
+            let place = if self.path.is_empty() { String::new() } else { format!(" in `{}`", shown(&self.path)) };
+            let message = format!("unknown key `{}`{place}{hint}", shown(&name.text));
+            // An editor's section also holds what its own extension reads: not a mistake of the user.
+            let severity = match self.reader.layer() {
+                Layer::ClientInit | Layer::ClientSettings => Severity::Warning,
+                _ => Severity::Error,
+            };
+            self.reader.report(severity, &path, &name.span, message, near);
+        }
+    }
+}
+
+/// Names every key below `node` that a project's file holds but must not.
+fn forbidden(reader: &mut Reader<'_>, path: &str, name: &Name, node: &Node) {
+    match &node.value {
+        Value::Table(entries) if !entries.is_empty() => {
+            for (inner, node) in entries {
+                forbidden(reader, &format!("{path}.{}", inner.text), inner, node);
+            }
+        }
+        _ => {
+            let message =
+                format!("`{}` is ignored here: a project file may not set it; put it in your own file", shown(path));
+            reader.warning(path, &name.span, message);
+        }
+    }
+}
+
+/// A key or value as it may stand in a message: cut, without control characters.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    if text.chars().nth(80).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn described(node: &Node) -> String {
+    match &node.value {
+        Value::String(text) => format!("\"{}\"", shown(text)),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Bool(yes) => yes.to_string(),
+        _ => node.kind().to_owned(),
+    }
+}
+
+pub(super) fn boolean(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<bool> {
+    if let Value::Bool(yes) = node.value {
+        return Some(yes);
+    }
+    reader.wrong(key, node, "true or false");
+    None
+}
+
+pub(super) fn integer<'n, T: TryFrom<i64>>(
+    min: i64,
+    max: i64,
+) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<T> {
+    move |reader, key, node| {
+        if let Value::Integer(number) = node.value
+            && (min..=max).contains(&number)
+            && let Ok(number) = T::try_from(number)
+        {
+            return Some(number);
+        }
+        reader.wrong(key, node, &format!("a whole number from {min} to {max}"));
+        None
+    }
+}
+
+pub(super) fn float<'n>(min: f64, max: f64) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<f64> {
+    move |reader, key, node| {
+        let number = match node.value {
+            Value::Float(number) => Some(number),
+            // Exact far beyond every range used here.
+            #[expect(clippy::cast_precision_loss, reason = "larger numbers are out of every range")]
+            Value::Integer(number) => Some(number as f64),
+            _ => None,
+        };
+        let good = number.filter(|number| (min..=max).contains(number));
+        if good.is_none() {
+            reader.wrong(key, node, &format!("a number from {min} to {max}"));
+        }
+        good
+    }
+}
+
+/// Wraps a reader for a setting that is absent unless it is set.
+pub(super) fn some<'s, 'n, T>(
+    read: impl Fn(&mut Reader<'s>, &str, &'n Node) -> Option<T>,
+) -> impl Fn(&mut Reader<'s>, &str, &'n Node) -> Option<Option<T>> {
+    move |reader, key, node| read(reader, key, node).map(Some)
+}
+
+/// A string of at most `max` bytes without NUL.
+pub(super) fn text<'n>(max: usize) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<String> {
+    move |reader, key, node| {
+        let Value::String(text) = &node.value else {
+            reader.wrong(key, node, "a string");
+            return None;
+        };
+        if text.len() > max {
+            reader.wrong(key, node, &format!("at most {max} bytes long"));
+            return None;
+        }
+        if text.contains('\0') {
+            reader.wrong(key, node, "free of NUL characters");
+            return None;
+        }
+        Some(text.clone())
+    }
+}
+
+/// At most `max_items` strings of at most `max` bytes, each with its place.
+pub(super) fn texts<'n>(
+    max_items: usize,
+    max: usize,
+) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<Vec<(String, &'n Node)>> {
+    move |reader, key, node| {
+        let Value::Array(items) = &node.value else {
+            reader.wrong(key, node, "a list of strings");
+            return None;
+        };
+        if items.len() > max_items {
+            let message = format!("`{key}` has {} entries; {max_items} are allowed", items.len());
+            reader.error(key, &node.span, message);
+            return None;
+        }
+        // Every bad entry is reported; the good ones count.
+        let read = text(max);
+        Some(items.iter().filter_map(|item| Some((read(reader, key, item)?, item))).collect())
+    }
+}
+
+/// Like [`texts`], without the places.
+pub(super) fn strings<'n>(
+    max_items: usize,
+    max: usize,
+) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<Vec<String>> {
+    move |reader, key, node| {
+        let items = texts(max_items, max)(reader, key, node)?;
+        Some(items.into_iter().map(|(item, _)| item).collect())
+    }
+}
+
+/// One of a few words.
+pub(super) fn word<'n, T: Copy>(
+    words: &'static [(&'static str, T)],
+) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<T> {
+    move |reader, key, node| {
+        if let Value::String(text) = &node.value {
+            if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
+                return Some(*value);
+            }
+            if let Some(near) = keys::nearest_word(text, words.iter().map(|(word, _)| *word)) {
+                let message = format!("\"{}\" is not known; did you mean \"{near}\"?", shown(text));
+                reader.error(key, &node.span, message);
+                return None;
+            }
+        }
+        let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        reader.wrong(key, node, &format!("one of {}", all.join(", ")));
+        None
+    }
+}
+
+/// A free table, passed on as it stands.
+pub(super) fn free_table(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Map<String, Json>> {
+    match to_json(node) {
+        Ok(Json::Object(map)) => Some(map),
+        Ok(_) => {
+            reader.wrong(key, node, "a table");
+            None
+        }
+        Err(inner) => {
+            let message = format!("{} cannot be sent to a provider; write it as a string", inner.kind());
+            reader.error(key, &inner.span, message);
+            None
+        }
+    }
+}

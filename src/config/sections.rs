@@ -1,0 +1,217 @@
+//! The plain sections: for each key its type, its default, what it takes and what it means, said once.
+//!
+//! `section!` makes two types of one list: what is in force (every field a value, this is what the program reads) and
+//! what one layer says (every field absent or a value with its place).
+
+use serde::Serialize;
+
+use super::place::{At, Origins};
+use super::read::{Table, boolean, float, integer, some, strings, text, word};
+
+macro_rules! section {
+    (
+        $(#[$meta:meta])* $config:ident, $layer:ident {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr, $read:expr;)*
+            $(@sub $(#[$sub_meta:meta])* $sub:ident: $sub_config:ident, $sub_layer:ident;)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        pub struct $config {
+            $($(#[$field_meta])* pub $field: $type,)*
+            $($(#[$sub_meta])* pub $sub: $sub_config,)*
+        }
+
+        impl Default for $config {
+            fn default() -> Self {
+                Self { $($field: $default,)* $($sub: $sub_config::default(),)* }
+            }
+        }
+
+        /// What one layer says of this section.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct $layer {
+            $(pub(super) $field: Option<At<$type>>,)*
+            $(pub(super) $sub: $sub_layer,)*
+        }
+
+        impl $layer {
+            pub(super) fn read(table: &mut Table<'_, '_, '_>) -> Self {
+                Self {
+                    $($field: table.take(stringify!($field), $read),)*
+                    $($sub: table.section(stringify!($sub), $sub_layer::read),)*
+                }
+            }
+
+            pub(super) fn apply(&self, to: &mut $config, section: &str, origins: &mut Origins) {
+                $(if let Some(at) = &self.$field {
+                    to.$field = at.value.clone();
+                    origins.set(section, stringify!($field), &at.origin);
+                })*
+                $(self.$sub.apply(&mut to.$sub, &format!("{section}.{}", stringify!($sub)), origins);)*
+            }
+        }
+    };
+}
+
+/// An hour: the longest time limit anyone may set.
+const HOUR_MS: i64 = 3_600_000;
+/// A day: the longest that a cache may keep something.
+const DAY_MS: i64 = 86_400_000;
+
+section! {
+    /// The loop.
+    AgentConfig, AgentLayer {
+        /// Model calls of one run, at most.
+        max_steps: u32 = 40, integer(1, 1000);
+        /// US dollars; a run that would pass it ends.
+        max_cost_usd: Option<f64> = None, some(float(0.0, 10_000.0));
+        /// Tool calls of one response run side by side where their effects allow it.
+        parallel_tools: bool = true, boolean;
+        /// A read-only tool starts while the response is still arriving.
+        stream_dispatch: bool = true, boolean;
+        /// Files that the model will likely want are read ahead.
+        prefetch: bool = true, boolean;
+        /// Sent only if set: newer models refuse it.
+        temperature: Option<f64> = None, some(float(0.0, 2.0));
+    }
+}
+
+/// What happens to a run's edits at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EditMode {
+    /// They are applied.
+    Apply,
+    /// The editor asks first.
+    Confirm,
+    /// They are shown and wait for `ropeway.accept`.
+    Preview,
+}
+
+pub(super) const EDIT_MODES: &[(&str, EditMode)] =
+    &[("apply", EditMode::Apply), ("confirm", EditMode::Confirm), ("preview", EditMode::Preview)];
+
+section! {
+    /// How edits reach the editor.
+    EditsConfig, EditsLayer {
+        /// See [`EditMode`].
+        mode: EditMode = EditMode::Apply, word(EDIT_MODES);
+    }
+}
+
+section! {
+    /// When a long conversation is shortened.
+    ContextConfig, ContextLayer {
+        /// Share of the window at which a conversation is compacted.
+        compact_at: f64 = 0.8, float(0.05, 1.0);
+        /// Pairs of question and answer that are kept as they were.
+        max_history_pairs: u32 = 20, integer(1, 1000);
+        /// Trimming begins at this multiple of the limit.
+        trim_at: f64 = 1.5, float(1.0, 100.0);
+        /// And ends at this one.
+        trim_to: f64 = 1.2, float(1.0, 100.0);
+    }
+}
+
+section! {
+    /// Limits of a search.
+    GrepConfig, GrepLayer {
+        /// Milliseconds without a first match after which a search ends.
+        first_match_timeout_ms: u64 = 3000, integer(1, HOUR_MS);
+        /// Files searched, at most.
+        max_files: u64 = 10_000, integer(1, 10_000_000);
+    }
+}
+
+section! {
+    /// The model's tools.
+    ToolsConfig, ToolsLayer {
+        /// Tools that run at a time; 0: by cores, see [`ToolsConfig::parallel`].
+        max_parallel: usize = 0, integer(0, 256);
+        /// Milliseconds that a tool may take.
+        timeout_ms: u64 = 30_000, integer(1, HOUR_MS);
+        /// Milliseconds that a result may be used again.
+        cache_ttl_ms: u64 = 300_000, integer(0, DAY_MS);
+        /// Tools the model is not offered.
+        disabled: Vec<String> = Vec::new(), strings(256, 128);
+        /// Tools made ready at the start.
+        preload: Vec<String> = Vec::new(), strings(256, 128);
+        @sub
+        /// Limits of a search.
+        grep: GrepConfig, GrepLayer;
+    }
+}
+
+impl ToolsConfig {
+    /// Tools that run at a time: as set, else twice the cores (they mostly wait for the disk), 4 to 32.
+    pub fn parallel(&self) -> usize {
+        if self.max_parallel > 0 {
+            return self.max_parallel;
+        }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        (2 * cores).clamp(4, 32)
+    }
+}
+
+section! {
+    /// How models are called.
+    LlmConfig, LlmLayer {
+        /// HTTP/2 where the server agrees to it.
+        http2: bool = true, boolean;
+        /// Idle connections kept to each provider.
+        max_idle_per_host: usize = 4, integer(0, 256);
+        /// Further attempts after a failure that may pass.
+        max_retries: u32 = 4, integer(0, 20);
+        /// Requests to a provider, on average.
+        requests_per_second: f64 = 10.0, float(0.01, 10_000.0);
+        /// Requests that may come at once.
+        burst: u32 = 20, integer(1, 10_000);
+        /// Equal requests at the same time share one call.
+        dedupe: bool = true, boolean;
+        /// Answers remembered.
+        cache_entries: u64 = 50, integer(0, 100_000);
+        /// Milliseconds that an answer may be used again.
+        cache_ttl_ms: u64 = 600_000, integer(0, DAY_MS);
+    }
+}
+
+section! {
+    /// What is recorded of the runs.
+    RecordingConfig, RecordingLayer {
+        /// Runs are recorded.
+        enabled: bool = true, boolean;
+        /// Where; empty: the state directory, see [`Config::state_dir`](super::Config::state_dir).
+        dir: String = String::new(), directory;
+        /// Records written together.
+        batch: u32 = 64, integer(1, 100_000);
+        /// Milliseconds after which records are written, however few.
+        flush_ms: u64 = 250, integer(0, HOUR_MS);
+        /// Closed recordings are compressed.
+        compress: bool = true, boolean;
+        /// Days after which a recording is removed; 0: never.
+        keep_days: u32 = 30, integer(0, 36_500);
+    }
+}
+
+fn directory(reader: &mut super::read::Reader<'_>, key: &str, node: &super::node::Node) -> Option<String> {
+    let path = text(4096)(reader, key, node)?;
+    // What a relative path means would depend on where the editor was started.
+    if path.is_empty() || path.starts_with("~/") || std::path::Path::new(&path).is_absolute() {
+        return Some(path);
+    }
+    reader.wrong(key, node, "an absolute path, one that begins with ~/, or empty");
+    None
+}
+
+section! {
+    /// What is logged of slow work, and how often the status goes out.
+    MonitorConfig, MonitorLayer {
+        /// Milliseconds from which an operation is a warning.
+        slow_ms: u64 = 5000, integer(1, HOUR_MS);
+        /// Milliseconds from which it is logged as information.
+        moderate_ms: u64 = 1000, integer(1, HOUR_MS);
+        /// Status notifications a second, at most.
+        status_hz: f64 = 4.0, float(0.1, 60.0);
+    }
+}
