@@ -1,1 +1,19 @@
-//! What the model can do.
+//! What the model can do: the tools it is offered, and the scheduler that runs their calls.
+//!
+//! A tool reads what the user sees (staged edits over open buffers over the disk) and stages its edits; it touches
+//! neither buffers nor the disk. To add one: a file here with the argument type, whose doc comments the model reads,
+//! and a line in the registry.
+
+pub mod arguments;
+pub mod diagnostics;
+pub mod output;
+pub mod pattern;
+pub mod registry;
+pub mod scheduler;
+pub mod tool;
+
+pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use self::output::{Output, OutputLimits};
+pub use self::registry::{Registry, Toolset};
+pub use self::scheduler::{Ended, Finished, Gate, Scheduler, Submission, Ticket};
+pub use self::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolLimits, clash};
