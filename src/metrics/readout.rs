@@ -1,0 +1,241 @@
+//! The numbers under the names of the contract: the part of `ropeway/status` and `ropeway.stats` that is counted here.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+
+use super::counts::{Cache, share};
+use super::timings::{Op, OpStats};
+use super::{Metrics, rss_bytes};
+
+/// Tokens of the session, and how full the conversation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// Sent, all in all.
+    pub input: u64,
+    /// The part of it read from a provider's cache.
+    pub cached: u64,
+    /// Received, all in all.
+    pub output: u64,
+    /// The last prompt with its answer.
+    pub context: u64,
+    /// What the model's window holds.
+    pub window: u64,
+}
+
+/// US dollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct CostUsd {
+    /// The latest run.
+    pub run: f64,
+    /// The session.
+    pub session: f64,
+}
+
+/// Times in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// Half took at most this.
+    pub p50: f64,
+    /// 95 of 100 took at most this.
+    pub p95: f64,
+    /// 99 of 100 took at most this.
+    pub p99: f64,
+}
+
+impl From<OpStats> for Percentiles {
+    fn from(OpStats { p50, p95, p99, .. }: OpStats) -> Self {
+        Self { p50, p95, p99 }
+    }
+}
+
+/// The three waits a user feels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyMs {
+    /// From a request to the first content.
+    pub first_token: Percentiles,
+    /// One tool.
+    pub tool: Percentiles,
+    /// One call of a model.
+    pub request: Percentiles,
+}
+
+/// Shares of hits, 0 to 1; absent before the first look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct CacheHitRate {
+    /// Files read.
+    pub files: Option<f64>,
+    /// Prompt tokens read from a provider's cache.
+    pub tokens: Option<f64>,
+    /// Results of tools.
+    pub tools: Option<f64>,
+    /// Configuration.
+    pub config: Option<f64>,
+    /// Answers of models.
+    pub responses: Option<f64>,
+}
+
+/// Tool calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ToolCounts {
+    /// Now.
+    pub running: u64,
+    /// The most at a time.
+    pub peak: u64,
+    /// Ended well.
+    pub done: u64,
+    /// Ended with an error.
+    pub failed: u64,
+}
+
+/// Connections to providers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Http {
+    /// Share of requests on a connection that had been used before; absent before the first.
+    pub reuse_rate: Option<f64>,
+}
+
+/// All that is counted here; flatten it into the status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Numbers {
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Money.
+    pub cost_usd: CostUsd,
+    /// Waits.
+    pub latency_ms: LatencyMs,
+    /// Caches.
+    pub cache_hit_rate: CacheHitRate,
+    /// Tool calls.
+    pub tools: ToolCounts,
+    /// Connections.
+    pub http: Http,
+    /// Memory; 0 where the system does not say.
+    pub rss_bytes: u64,
+    /// Since the start.
+    pub uptime_ms: u64,
+}
+
+impl Metrics {
+    /// The numbers as they stand. Some microseconds, for memory's sake: not for every keystroke.
+    pub fn numbers(&self) -> Numbers {
+        let counts = &self.counts;
+        let (session, latest, (context, window)) = {
+            let purse = counts.purse();
+            (purse.session, purse.latest, purse.context)
+        };
+        let rate = |cache: Cache| counts.caches[cache as usize].rate();
+        let prompt_tokens = share(session.cached, session.input.saturating_sub(session.cached));
+        Numbers {
+            tokens: Tokens { input: session.input, cached: session.cached, output: session.output, context, window },
+            cost_usd: CostUsd { run: latest.cost_usd, session: session.cost_usd },
+            latency_ms: LatencyMs {
+                first_token: self.stats(Op::FirstToken).into(),
+                tool: self.stats(Op::Tool).into(),
+                request: self.stats(Op::Request).into(),
+            },
+            cache_hit_rate: CacheHitRate {
+                files: rate(Cache::Files),
+                tokens: prompt_tokens,
+                tools: rate(Cache::Tools),
+                config: rate(Cache::Config),
+                responses: rate(Cache::Responses),
+            },
+            tools: ToolCounts {
+                running: counts.running.load(Relaxed),
+                peak: counts.peak.load(Relaxed),
+                done: counts.done.load(Relaxed),
+                failed: counts.failed.load(Relaxed),
+            },
+            http: Http { reuse_rate: counts.connections.rate() },
+            rss_bytes: rss_bytes().unwrap_or(0),
+            uptime_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Every operation that was seen, by name.
+    pub fn operations(&self) -> BTreeMap<&'static str, OpStats> {
+        let all = Op::ALL.iter().map(|op| (op.name(), self.stats(*op)));
+        all.filter(|(_, stats)| stats.count > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Metrics, Spent};
+    use super::*;
+    use crate::ids::RunId;
+
+    #[test]
+    fn the_readout_has_the_names_of_the_contract() {
+        let metrics = Metrics::new();
+        metrics.record(Op::FirstToken, Duration::from_millis(2), true);
+        metrics.looked_up(Cache::Files, true);
+        metrics.looked_up(Cache::Files, false);
+        metrics.http_request(true);
+        let json = serde_json::to_value(metrics.numbers()).unwrap();
+        for pointer in [
+            "/tokens/input",
+            "/tokens/cached",
+            "/tokens/output",
+            "/tokens/context",
+            "/tokens/window",
+            "/costUsd/run",
+            "/costUsd/session",
+            "/latencyMs/firstToken/p50",
+            "/latencyMs/tool/p95",
+            "/latencyMs/request/p99",
+            "/cacheHitRate/files",
+            "/cacheHitRate/tokens",
+            "/cacheHitRate/tools",
+            "/cacheHitRate/config",
+            "/cacheHitRate/responses",
+            "/tools/running",
+            "/tools/peak",
+            "/tools/done",
+            "/tools/failed",
+            "/http/reuseRate",
+            "/rssBytes",
+            "/uptimeMs",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer} is missing in {json}");
+        }
+        assert_eq!(json["cacheHitRate"]["files"], 0.5);
+        assert!(json["cacheHitRate"]["tools"].is_null());
+        assert_eq!(metrics.operations().keys().copied().collect::<Vec<_>>(), ["firstToken"]);
+    }
+
+    #[test]
+    fn money_is_summed_by_run_and_by_session() {
+        let metrics = Metrics::new();
+        let (one, two) = (RunId::from("one"), RunId::from("two"));
+        let spent = Spent { input: 100, cached: 25, output: 10, cost_usd: 0.5 };
+        metrics.spend(&one, &spent);
+        assert_eq!(metrics.spend(&one, &spent).cost_usd, 1.0);
+        metrics.spend(&two, &spent);
+        metrics.spend(&two, &Spent { cost_usd: f64::NAN, input: u64::MAX, ..Spent::default() });
+        let numbers = metrics.numbers();
+        assert_eq!(numbers.cost_usd, CostUsd { run: 0.5, session: 1.5 });
+        assert_eq!(numbers.tokens.input, u64::MAX);
+        assert_eq!(metrics.run_ended(&one).output, 20);
+        assert_eq!(metrics.spent(&one), Spent::default());
+        assert_eq!(metrics.numbers().cost_usd.session, 1.5);
+    }
+
+    #[test]
+    fn a_cancelled_tool_is_neither_done_nor_failed() {
+        let metrics = Metrics::new();
+        let (a, b, c) = (metrics.tool_started(), metrics.tool_started(), metrics.tool_started());
+        assert_eq!(metrics.numbers().tools, ToolCounts { running: 3, peak: 3, done: 0, failed: 0 });
+        a.finish(true);
+        b.finish(false);
+        drop(c);
+        assert_eq!(metrics.numbers().tools, ToolCounts { running: 0, peak: 3, done: 1, failed: 1 });
+    }
+}
