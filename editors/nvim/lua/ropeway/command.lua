@@ -1,0 +1,313 @@
+--- `:Ropeway`: turns what was typed into the server's commands, and says how they went.
+
+local ropeway = require('ropeway')
+local view = require('ropeway.view')
+local wire = require('ropeway.wire')
+
+local M = {}
+
+--- The built-in actions; a user's own are accepted as well, the server knows them.
+M.actions = {
+  'fix',
+  'fix-file',
+  'edit',
+  'implement',
+  'refactor',
+  'simplify',
+  'document',
+  'test',
+  'explain',
+  'review',
+  'task',
+}
+
+--- Actions that are nothing without an instruction.
+local needs_prompt = { edit = true, task = true }
+
+--- Runs `use` with the client of the current buffer, starting Ropeway first if need be.
+---@param use fun(client: vim.lsp.Client, bufnr: integer)
+local function with_client(use)
+  local bufnr = vim.api.nvim_get_current_buf()
+  local client = ropeway.client(bufnr)
+  if not client then
+    if not ropeway.configured then
+      ropeway.setup()
+    end
+    if not ropeway.attach(bufnr) then
+      ropeway.notify('not running: open a file of your project first.', vim.log.levels.WARN)
+      return
+    end
+    vim.wait(5000, function()
+      client = ropeway.client(bufnr)
+      return client ~= nil
+    end, 10)
+  end
+  if not client then
+    ropeway.notify('the server did not start; see :checkhealth ropeway.', vim.log.levels.ERROR)
+    return
+  end
+  use(client, bufnr)
+end
+
+---@param client vim.lsp.Client
+---@param command string without its prefix
+---@param argument table
+---@param done? fun(result: any)
+local function execute(client, command, argument, done)
+  if next(argument) == nil then
+    argument = vim.empty_dict()
+  end
+  ropeway.request(
+    client,
+    'workspace/executeCommand',
+    { command = 'ropeway.' .. command, arguments = { argument } },
+    function(err, result)
+      if err then
+        ropeway.notify(err.message, vim.log.levels.ERROR)
+      elseif done then
+        done(ropeway.given(result))
+      end
+    end
+  )
+end
+
+---@param opts table what nvim_create_user_command gives
+---@param bufnr integer
+---@param encoding 'utf-8'|'utf-16'|'utf-32'
+---@return lsp.Range
+local function range_of(opts, bufnr, encoding)
+  if opts.range == 0 then
+    local cursor = vim.api.nvim_win_get_cursor(0)
+    local at = wire.position(bufnr, cursor[1] - 1, cursor[2], encoding)
+    return { start = at, ['end'] = at }
+  end
+  local first, last = opts.line1 - 1, opts.line2 - 1
+  local from, to = 0, math.huge
+  local left, right = vim.api.nvim_buf_get_mark(bufnr, '<'), vim.api.nvim_buf_get_mark(bufnr, '>')
+  if vim.fn.visualmode() == 'v' and left[1] == opts.line1 and right[1] == opts.line2 then
+    -- '<,'> of a selection within lines; the mark is on the last character selected, so go past it.
+    from, to = left[2], right[2]
+    local line = vim.api.nvim_buf_get_lines(bufnr, last, last + 1, true)[1]
+    if to < #line then
+      to = to + #vim.fn.strpart(line, to, 1, true)
+    end
+  end
+  return {
+    start = wire.position(bufnr, first, from, encoding),
+    ['end'] = wire.position(bufnr, last, to, encoding),
+  }
+end
+
+--- Asks for the instruction where there must be one, then starts the run.
+---@param client vim.lsp.Client
+---@param argument table
+local function start(client, argument)
+  local function go()
+    execute(client, 'run', argument)
+  end
+  if not needs_prompt[argument.action] or (ropeway.given(argument.prompt) or '') ~= '' then
+    go()
+    return
+  end
+  vim.ui.input({ prompt = ('Ropeway %s: '):format(argument.action) }, function(prompt)
+    if prompt and prompt ~= '' then
+      argument.prompt = prompt
+      go()
+    end
+  end)
+end
+
+--- A code action was chosen in the editor's own menu.
+---@param command lsp.Command
+---@param ctx table
+function M.from_code_action(command, ctx)
+  local client = vim.lsp.get_client_by_id(ctx.client_id)
+  if client then
+    start(client, vim.deepcopy((command.arguments or {})[1] or {}))
+  end
+end
+
+--- The code action menu with Ropeway's actions only.
+---@param opts table
+local function menu(opts)
+  with_client(function(client, bufnr)
+    local range
+    if opts.range > 0 then
+      local last = vim.api.nvim_buf_get_lines(bufnr, opts.line2 - 1, opts.line2, true)[1]
+      range = { start = { opts.line1, 0 }, ['end'] = { opts.line2, math.max(#last - 1, 0) } }
+    end
+    vim.lsp.buf.code_action({
+      range = range,
+      filter = function(action)
+        local command = type(action.command) == 'table' and action.command.command or action.command
+        return type(command) == 'string' and vim.startswith(command, client.name .. '.')
+      end,
+    })
+  end)
+end
+
+---@param id string
+---@return fun(opts: table, rest: string)
+local function on_run(id)
+  return function(_, rest)
+    with_client(function(client)
+      local run = rest ~= '' and rest or view.proposed()
+      if not run then
+        ropeway.notify('no proposed edit to ' .. id .. '.', vim.log.levels.WARN)
+        return
+      end
+      execute(client, id, { runId = run }, function(result)
+        if type(result) == 'table' and result.status then
+          view.tell(result)
+        end
+      end)
+    end)
+  end
+end
+
+---@param id string
+---@return fun(opts: table, rest: string)
+local function on_thread(id)
+  return function()
+    with_client(function(client)
+      execute(client, id, {}, function(result)
+        local before, after =
+          vim.tbl_get(result or {}, 'before'), vim.tbl_get(result or {}, 'after')
+        if before and after then
+          ropeway.notify(
+            ('%d messages (%d tokens), before %d (%d).'):format(
+              after.messages,
+              after.tokens,
+              before.messages,
+              before.tokens
+            )
+          )
+        end
+      end)
+    end)
+  end
+end
+
+---@type table<string, fun(opts: table, rest: string)>
+local controls = {
+  accept = on_run('accept'),
+  reject = on_run('reject'),
+  compact = on_thread('compact'),
+  clear = on_thread('clear'),
+  cancel = function(_, rest)
+    with_client(function(client)
+      execute(client, 'cancel', { runId = rest ~= '' and rest or nil }, function(result)
+        if #(ropeway.given((result or {}).cancelled) or {}) == 0 then
+          ropeway.notify('nothing is running.')
+        end
+      end)
+    end)
+  end,
+  revert = function(_, rest)
+    with_client(function(client)
+      execute(client, 'revert', { runId = rest ~= '' and rest or nil }, function(result)
+        view.tell(result or {}, 'revert')
+      end)
+    end)
+  end,
+  stats = function()
+    with_client(function(client)
+      execute(client, 'stats', {}, view.stats)
+    end)
+  end,
+  report = function()
+    with_client(function(client)
+      execute(client, 'report', {})
+    end)
+  end,
+  model = function(_, rest)
+    with_client(function(client)
+      if rest ~= '' then
+        execute(client, 'setModel', { model = rest }, function()
+          ropeway.notify('the model is now ' .. rest .. '.')
+        end)
+        return
+      end
+      execute(client, 'listModels', {}, function(models)
+        vim.ui.select(models or {}, {
+          prompt = 'Ropeway model:',
+          kind = 'ropeway-model',
+          format_item = function(model)
+            local why = not model.available and ropeway.given(model.why)
+            return model.id .. (why and (' (' .. why .. ')') or '')
+          end,
+        }, function(model)
+          if model then
+            execute(client, 'setModel', { model = model.id }, function()
+              ropeway.notify('the model is now ' .. model.id .. '.')
+            end)
+          end
+        end)
+      end)
+    end)
+  end,
+  answer = function()
+    view.answer()
+  end,
+  log = function()
+    vim.cmd.split({ args = { vim.fn.fnameescape(view.log_path()) } })
+    vim.bo.readonly = true
+    vim.cmd('normal! G')
+  end,
+  restart = function()
+    ropeway.restart()
+  end,
+}
+
+---@param opts table what nvim_create_user_command gives
+function M.run(opts)
+  local action = opts.fargs[1]
+  if not action then
+    menu(opts)
+    return
+  end
+  local rest = vim.trim(opts.args:sub(#action + 1))
+  local control = controls[action]
+  if control then
+    control(opts, rest)
+    return
+  end
+  with_client(function(client, bufnr)
+    local encoding = client.offset_encoding
+    local argument = {
+      action = action,
+      uri = vim.uri_from_bufnr(bufnr),
+      range = range_of(opts, bufnr, encoding),
+      prompt = rest ~= '' and rest or nil,
+    }
+    if action == 'fix' then
+      argument.diagnostics =
+        wire.diagnostics(bufnr, argument.range.start.line, argument.range['end'].line, encoding)
+    elseif action == 'fix-file' then
+      argument.diagnostics =
+        wire.diagnostics(bufnr, 0, vim.api.nvim_buf_line_count(bufnr), encoding)
+    end
+    if argument.diagnostics and #argument.diagnostics == 0 then
+      ropeway.notify('no diagnostic ' .. (action == 'fix' and 'here.' or 'in this file.'))
+      return
+    end
+    start(client, argument)
+  end)
+end
+
+---@param lead string
+---@param line string
+---@return string[]
+function M.complete(lead, line)
+  local words = vim.split(vim.trim(line:match('Ropeway!?%s*(.*)$') or ''), '%s+')
+  if #words > 1 or (words[1] ~= '' and lead == '') then
+    return {}
+  end
+  local names = vim.list_extend(vim.deepcopy(M.actions), vim.tbl_keys(controls))
+  table.sort(names)
+  return vim.tbl_filter(function(name)
+    return vim.startswith(name, lead)
+  end, names)
+end
+
+return M
