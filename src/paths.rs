@@ -42,6 +42,18 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// The kind that the standard library names.
+    pub fn from_std(kind: std::fs::FileType) -> Self {
+        match () {
+            () if kind.is_file() => Self::File,
+            () if kind.is_dir() => Self::Folder,
+            () if kind.is_symlink() => Self::Link,
+            () => Self::Other,
+        }
+    }
+}
+
 /// What the last part of a path means if it is a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {

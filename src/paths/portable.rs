@@ -78,7 +78,7 @@ pub fn entries(path: &WsPath, limit: usize) -> Result<(Vec<(String, Kind)>, bool
         if entries.len() == limit {
             return Ok((entries, true));
         }
-        let kind = entry.file_type().map_or(Kind::Other, Kind::from);
+        let kind = entry.file_type().map_or(Kind::Other, Kind::from_std);
         entries.push((entry.file_name().to_string_lossy().into_owned(), kind));
     }
     Ok((entries, false))
@@ -87,21 +87,7 @@ pub fn entries(path: &WsPath, limit: usize) -> Result<(Vec<(String, Kind)>, bool
 /// What stands at `path` itself, a link not followed.
 pub fn kind(path: &WsPath) -> Option<Kind> {
     let folder = real(&path.parent()?).ok()?;
-    std::fs::symlink_metadata(folder.absolute().join(path.name())).ok().map(|found| Kind::from(found.file_type()))
-}
-
-impl From<std::fs::FileType> for Kind {
-    fn from(kind: std::fs::FileType) -> Self {
-        if kind.is_file() {
-            Self::File
-        } else if kind.is_dir() {
-            Self::Folder
-        } else if kind.is_symlink() {
-            Self::Link
-        } else {
-            Self::Other
-        }
-    }
+    std::fs::symlink_metadata(folder.absolute().join(path.name())).ok().map(|found| Kind::from_std(found.file_type()))
 }
 
 /// The folder that really holds `path`, and the name there. With `make`, missing folders are made.

@@ -1,0 +1,185 @@
+//! From what a run wants to what the editor is asked to do: line hunks against the version it has now.
+
+use super::Workspace;
+use super::carry::Carried;
+use super::entry::{Entry, Phase, Sent, Want};
+use super::protected::Protection;
+use crate::ids::{DocVersion, RunId};
+use crate::paths::WsPath;
+use crate::text::{Edit, EditSet, Text};
+
+/// One change to one file, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The file, by the name that the user's side has for it.
+    pub path: WsPath,
+    /// Its URI, as the client spells it if it is open.
+    pub uri: String,
+    /// What is to be done.
+    pub op: DeliveryOp,
+    /// Whether the user must be asked first.
+    pub protection: Protection,
+    /// The state of the staged file that this was made of.
+    serial: u64,
+}
+
+/// What is to be done to a file.
+#[derive(Clone, Debug)]
+pub enum DeliveryOp {
+    /// Change its text.
+    Edit {
+        /// The client's version of it; `None` if it is not open or has no version.
+        version: Option<DocVersion>,
+        /// The text that the edits are for.
+        base: Text,
+        /// Whole-line hunks that neither overlap nor touch.
+        edits: EditSet,
+        /// The text that shows that they have landed.
+        expected: Text,
+    },
+    /// Make it; it must not exist.
+    Create {
+        /// With this text.
+        text: Text,
+    },
+    /// Remove it.
+    Delete,
+    /// Give it another name, which must be free.
+    Rename {
+        /// The name.
+        to: WsPath,
+    },
+}
+
+impl DeliveryOp {
+    /// Whether it is an operation on a whole file, which no editor undoes together with text.
+    pub fn is_resource(&self) -> bool {
+        !matches!(self, Self::Edit { .. })
+    }
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// Nothing has changed.
+    NotYet,
+    /// It is there, and this is certain.
+    Landed,
+    /// Something else has happened to the file, and ours is not there.
+    Elsewhere,
+}
+
+impl Workspace {
+    /// What is to be sent for `run`: operations on whole files first, then edits. Nothing that was sent and not
+    /// refused. The edits of a file that is renamed come only when the new name has landed, so ask again after each
+    /// round, until there is none. May read the disk.
+    pub fn deliveries(&self, run: &RunId) -> Vec<Delivery> {
+        let paths: Vec<_> = match self.lock().runs.get(run) {
+            Some(area) => area.files.keys().cloned().collect(),
+            None => return Vec::new(),
+        };
+        for path in &paths {
+            self.refresh(run, path);
+        }
+        let (mut operations, mut edits) = (Vec::new(), Vec::new());
+        for path in paths {
+            let (entry, version, uri) = {
+                let state = self.lock();
+                let Some(entry) = state.runs.get(run).and_then(|area| area.files.get(&path)) else { continue };
+                let waits = entry.from.is_some() && entry.want == Want::Text;
+                if entry.is_idle() || entry.is_sent() || waits || state.is_unsynced(&path) {
+                    continue;
+                }
+                let version = state.open_at(&path).and_then(|document| document.version);
+                (entry.clone(), version, state.uri_of(&path))
+            };
+            let Some(op) = entry.operation(version) else { continue };
+            let into = if op.is_resource() { &mut operations } else { &mut edits };
+            into.push(Delivery { path, uri, op, protection: entry.protection, serial: entry.serial });
+        }
+        operations.append(&mut edits);
+        operations
+    }
+
+    /// Says that `delivery` is about to be sent: from now on it is recognised when it comes back. `false` if the file
+    /// has moved on since; then it must not be sent, but asked for anew.
+    #[must_use]
+    pub fn sent(&self, run: &RunId, delivery: &Delivery) -> bool {
+        let mut state = self.lock();
+        let Some(area) = state.runs.get_mut(run) else { return false };
+        let Some(entry) = area.entry(&delivery.path) else { return false };
+        if entry.serial != delivery.serial || entry.is_sent() {
+            return false;
+        }
+        let expected = match &delivery.op {
+            DeliveryOp::Edit { expected, .. } => expected.clone(),
+            DeliveryOp::Create { text } => text.clone(),
+            DeliveryOp::Delete | DeliveryOp::Rename { .. } => Text::default(),
+        };
+        entry.phase = Phase::Sent(Box::new(Sent::new(entry.carried.clone(), expected)));
+        true
+    }
+
+    /// The delivery of the file at `path` was refused, or given up: it is staged again, carried over what the user did
+    /// meanwhile.
+    pub fn refused(&self, run: &RunId, path: &WsPath) {
+        let mut state = self.lock();
+        let serial = state.next();
+        let open = state.open_at(path).is_some();
+        let Some(area) = state.runs.get_mut(run) else { return };
+        let Some(entry) = area.entry(path) else { return };
+        let Phase::Sent(sent) = std::mem::replace(&mut entry.phase, Phase::Draft) else { return };
+        entry.serial = serial;
+        if entry.want != Want::Text {
+            return;
+        }
+        let now = entry.carried.base.clone();
+        entry.carried = sent.carried;
+        // Made by the editor, but not filled.
+        entry.exists |= open;
+        let moved = entry.carried.jump(&now);
+        area.moved(path, moved, &now);
+    }
+}
+
+impl Entry {
+    fn operation(&self, version: Option<DocVersion>) -> Option<DeliveryOp> {
+        let op = match &self.want {
+            Want::Gone => DeliveryOp::Delete,
+            Want::Moved(to) => DeliveryOp::Rename { to: to.clone() },
+            Want::Text if !self.exists => DeliveryOp::Create { text: self.text() },
+            Want::Text => {
+                let Carried { base, .. } = &self.carried;
+                let expected = self.text();
+                let edits = hunks(base, &expected);
+                if edits.is_empty() {
+                    return None;
+                }
+                DeliveryOp::Edit { version, base: base.clone(), edits, expected }
+            }
+        };
+        Some(op)
+    }
+}
+
+/// The whole lines that differ, put so that every client takes them: an insertion after the final line end goes
+/// before that line end, because some clients add a line otherwise.
+fn hunks(base: &Text, wanted: &Text) -> EditSet {
+    let edits = super::carry::line_hunks(base, wanted);
+    let Some(last) = edits.edits().last() else { return edits };
+    let end = base.len();
+    if last.range != (end..end) || end == 0 {
+        return edits;
+    }
+    let eol = if base.has_at(end.saturating_sub(2), "\r\n") { "\r\n" } else { "\n" };
+    let (true, Some(body)) = (base.has_at(end - eol.len(), eol), last.text.strip_suffix(eol)) else { return edits };
+    let at = end - eol.len();
+    // It would touch the hunk before it, which then takes the line end along.
+    if edits.edits().iter().rev().nth(1).is_some_and(|before| before.range.end > at) {
+        return edits;
+    }
+    let mut moved = edits.edits().to_vec();
+    moved.pop();
+    moved.push(Edit::new(at..at, format!("{eol}{body}")));
+    EditSet::new(end, moved).unwrap_or(edits)
+}

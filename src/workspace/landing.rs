@@ -1,0 +1,132 @@
+//! Whether a delivery has landed, by looking at what is there: the client's word proves nothing.
+
+use super::Workspace;
+use super::carry::{Carried, difference};
+use super::delivery::Landing;
+use super::entry::{Deed, Home, Landed, Phase, Want};
+use crate::disk::Stamp;
+use crate::ids::RunId;
+use crate::paths::{WsPath, beneath};
+use crate::text::Text;
+use crate::text::rebase::rebase_hunks;
+
+impl Workspace {
+    /// Whether the delivery of the file at `path` has landed. Open documents are recognised when their change comes in;
+    /// for the rest this asks the disk. Await [`Workspace::changes`] before asking again.
+    pub fn landed(&self, run: &RunId, path: &WsPath) -> Landing {
+        let (entry, open) = {
+            let state = self.lock();
+            let Some(area) = state.runs.get(run) else { return Landing::NotYet };
+            let Some(entry) = area.files.get(path) else {
+                return if area.landed.contains_key(path) { Landing::Landed } else { Landing::NotYet };
+            };
+            (entry.clone(), state.open_at(path).map(|document| document.text.clone()))
+        };
+        let Phase::Sent(sent) = &entry.phase else { return Landing::NotYet };
+        match &entry.want {
+            Want::Gone => match beneath::kind(path) {
+                None => self.land_whole(run, path, Deed::Deleted(sent.carried.base.clone())),
+                Some(_) => Landing::NotYet,
+            },
+            Want::Moved(to) => match (beneath::kind(path), beneath::kind(to)) {
+                (None, Some(_)) => self.land_whole(run, path, Deed::Renamed(to.clone())),
+                (None, None) => Landing::Elsewhere,
+                (Some(_), _) => Landing::NotYet,
+            },
+            Want::Text => {
+                let on_disk = || self.disk.read(path).ok().map(|file| (Text::from(&*file.text), file.stamp));
+                match open {
+                    Some(text) => self.look_for(run, path, entry.serial, &text, None),
+                    None => match on_disk() {
+                        Some((text, stamp)) => self.look_for(run, path, entry.serial, &text, Some(stamp)),
+                        None if !entry.exists => Landing::NotYet,
+                        None => Landing::Elsewhere,
+                    },
+                }
+            }
+        }
+    }
+
+    /// Looks for what was sent in the text that is there now, alone or among other changes.
+    fn look_for(&self, run: &RunId, path: &WsPath, serial: u64, now: &Text, stamp: Option<Stamp>) -> Landing {
+        let sent = {
+            let state = self.lock();
+            let entry = state.runs.get(run).and_then(|area| area.files.get(path));
+            match entry.map(|entry| &entry.phase) {
+                Some(Phase::Sent(sent)) => sent.clone(),
+                _ => return Landing::NotYet,
+            }
+        };
+        let empty = now.chunks().all(|chunk| chunk.trim().is_empty());
+        if *now == sent.carried.base || (sent.carried.base.is_empty() && empty) {
+            return Landing::NotYet;
+        }
+        if !sent.is_met_by(now) {
+            let came = difference(&sent.carried.base, now);
+            let left = rebase_hunks(&sent.carried.edits, &came, &sent.carried.base);
+            let all = left.is_ok_and(|left| left.edits.is_empty() && left.conflicts.is_empty() && left.duplicates > 0);
+            if !all {
+                return Landing::Elsewhere;
+            }
+        }
+        let mut state = self.lock();
+        let order = state.next();
+        let Some(area) = state.runs.get_mut(run) else { return Landing::NotYet };
+        if let Some(entry) = area.entry(path) {
+            if entry.serial != serial {
+                return Landing::NotYet;
+            }
+            entry.home = stamp.map_or(Home::Open, Home::Disk);
+        }
+        let before = sent.carried.base.clone();
+        area.land_text(path, now, &before, order);
+        Landing::Landed
+    }
+
+    /// What was done to a whole file is done.
+    fn land_whole(&self, run: &RunId, path: &WsPath, deed: Deed) -> Landing {
+        let stamp = match &deed {
+            Deed::Renamed(to) => self.disk.stat(to).ok(),
+            Deed::Edited | Deed::Created(_) | Deed::Deleted(_) => None,
+        };
+        let mut state = self.lock();
+        let order = state.next();
+        let Some(area) = state.runs.get_mut(run) else { return Landing::NotYet };
+        let Some(entry) = area.files.remove(path) else { return Landing::NotYet };
+        let earlier = area.landed.remove(path);
+        let made_by_us = earlier.as_ref().is_some_and(|earlier| matches!(earlier.deed, Deed::Created(_)));
+        let mut undo = Carried::nothing(Text::default());
+        let mut home = Home::Nowhere;
+        let mut moved_to = None;
+        if let Deed::Renamed(to) = &deed {
+            // The edits that were staged on the old name go on under the new one.
+            if let Some(renamed) = area.entry(to) {
+                renamed.from = None;
+                renamed.exists = true;
+                renamed.serial = order;
+                renamed.home = Home::Away;
+            }
+            if let Some(earlier) = &earlier {
+                undo = earlier.undo.clone();
+            }
+            home = stamp.map_or(Home::Away, Home::Disk);
+            moved_to = Some(to.clone());
+        }
+        // Made by this run and removed again: there is nothing to take back.
+        if made_by_us && matches!(deed, Deed::Deleted(_)) {
+            return Landing::Landed;
+        }
+        let deed = match (deed, &earlier) {
+            (Deed::Deleted(text), Some(earlier)) if earlier.undo.base == text => Deed::Deleted(earlier.undo.wanted()),
+            (deed, _) => deed,
+        };
+        if let (Some(to), Some(earlier)) = (moved_to, earlier) {
+            let order = earlier.order;
+            area.landed.insert(to, Landed { home, undo, order, ..earlier });
+            undo = Carried::nothing(Text::default());
+        }
+        let _ = entry;
+        area.landed.insert(path.clone(), Landed { deed, undo, home: Home::Nowhere, order, dropped: Vec::new() });
+        Landing::Landed
+    }
+}
