@@ -86,20 +86,17 @@ end
 --- Opens a file in a new editor and waits until the server has it.
 local function open(name)
   local program = vim.v.progpath
-  editor = vim.fn.jobstart(
-    {
-      program,
-      '--embed',
-      '--headless',
-      '-u',
-      here .. '/init.lua',
-      '-i',
-      'NONE',
-      '-n',
-      dir .. '/' .. name,
-    },
-    { rpc = true, cwd = dir }
-  )
+  editor = vim.fn.jobstart({
+    program,
+    '--embed',
+    '--headless',
+    '-u',
+    here .. '/init.lua',
+    '-i',
+    'NONE',
+    '-n',
+    dir .. '/' .. name,
+  }, { rpc = true, cwd = dir })
   assert(editor > 0, 'the editor does not start')
   until_true(
     'the server starts and takes the file',
@@ -164,12 +161,13 @@ def total(items):
   keys(', and after')
   until_text('typing goes on where it was', after .. ', and after')
   keys('<Esc>u')
-  until_text(
-    'one undo gives back the text before the edit, with all typing',
-    before .. ', and after'
-  )
+  until_text('the first undo takes back only what was typed after the edit', after)
+  keys('u')
+  until_text('the next gives back the text before the edit, with all typing', before)
   keys('<C-r>')
-  until_text('redo brings the edit back', after .. ', and after')
+  until_text('redo brings the edit back', after)
+  keys('<C-r>')
+  until_text('and the typing', after .. ', and after')
   keys('Go# later<Esc>')
   until_text('typing later', after .. ', and after\n# later')
   command('write')

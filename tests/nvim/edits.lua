@@ -102,10 +102,6 @@ local function apply(server, changes)
   return server.ask('workspace/applyEdit', { edit = { documentChanges = changes } })
 end
 
-local function undo_break()
-  vim.o.undolevels = vim.o.undolevels
-end
-
 t.main(function()
   local dir = vim.fn.tempname()
   vim.fn.mkdir(dir, 'p')
@@ -121,7 +117,6 @@ t.main(function()
 
   -- An edit for the present version.
   vim.api.nvim_buf_set_lines(buf, 0, 1, true, { 'one typed' })
-  undo_break()
   local stale = told(server, uri)
   local result = apply(server, { document(uri, stale, { lines(1, 2, 'TWO\n') }) })
   t.check('an edit for an older version is refused', result.applied == false, result)

@@ -156,11 +156,7 @@ local function on_run(id)
         ropeway.notify('no proposed edit to ' .. id .. '.', vim.log.levels.WARN)
         return
       end
-      execute(client, id, { runId = run }, function(result)
-        if type(result) == 'table' and result.status then
-          view.tell(result)
-        end
-      end)
+      execute(client, id, { runId = run })
     end)
   end
 end
@@ -205,9 +201,8 @@ local controls = {
   end,
   revert = function(_, rest)
     with_client(function(client)
-      execute(client, 'revert', { runId = rest ~= '' and rest or nil }, function(result)
-        view.tell(result or {}, 'revert')
-      end)
+      -- How it went comes as an event, as with every run.
+      execute(client, 'revert', { runId = rest ~= '' and rest or nil })
     end)
   end,
   stats = function()

@@ -201,6 +201,9 @@ local handlers = {
   ['workspace/applyEdit'] = function(_, params, ctx)
     return require('ropeway.edit').handler(params, ctx.client_id)
   end,
+  ['window/showMessage'] = function(_, params)
+    require('ropeway.view').message(params)
+  end,
   ['window/showDocument'] = function(err, params, ctx, config)
     return require('ropeway.view').show_document(err, params, ctx, config)
   end,

@@ -118,76 +118,48 @@ local function files(outcome)
   return ('%s and %d more files'):format(names[1], #names - 1)
 end
 
---- Where the first conflicts are.
----@param outcome table
----@return string
-local function conflicts(outcome)
-  local places = {} ---@type string[]
-  for _, file in ipairs(ropeway.given(outcome.files) or {}) do
-    for _, conflict in ipairs(ropeway.given(file.conflicts) or {}) do
-      local name = vim.fn.fnamemodify(vim.uri_to_fname(file.uri), ':t')
-      places[#places + 1] = ('%s:%d'):format(name, conflict.line + 1)
-    end
-  end
-  local more = #places > 3 and (' and %d more'):format(#places - 3) or ''
-  return #places > 0
-      and (' (' .. table.concat(places, ', ', 1, math.min(#places, 3)) .. more .. ')')
-    or ''
-end
-
---- One line that fits: a longer one makes Neovim ask for Enter, in the middle of someone's typing.
+--- One line that fits: a longer one makes Neovim ask for Enter, in the middle of someone's typing. The whole of it can
+--- be had with `:Ropeway answer`.
 ---@param message string
 ---@param level? integer
----@return boolean whether all of it was said
 local function say(message, level)
-  local first = vim.split(message, '\n')[1]
-  local room = vim.o.columns - 24
-  local cut = vim.fn.strdisplaywidth(first) > room
-  if cut then
-    first = vim.fn.strcharpart(first, 0, room - 18) .. '… :Ropeway answer'
+  local room = math.max(vim.o.columns - 24, 40)
+  local line = vim.trim((message:gsub('%s+', ' ')))
+  if vim.fn.strdisplaywidth(line) > room then
+    last_answer = message
+    line = vim.fn.strcharpart(line, 0, room - 18) .. '… :Ropeway answer'
   end
-  ropeway.notify(first, level)
-  return first == message
+  ropeway.notify(line, level)
 end
 
---- Tells how a run ended.
+--- window/showMessage: the server says what went wrong, and what to do.
+---@param params lsp.ShowMessageParams
+function M.message(params)
+  local levels = { vim.log.levels.ERROR, vim.log.levels.WARN }
+  say((params.message:gsub('^Ropeway: ', '')), levels[params.type] or vim.log.levels.INFO)
+end
+
+--- Tells how a run ended, where the server does not.
 ---@param outcome table
----@param title? string
-function M.tell(outcome, title)
-  title = title or 'run'
-  local status = ropeway.given(outcome.status)
+---@param title string
+local function tell(outcome, title)
+  local status = outcome.status
   local answer = ropeway.given(outcome.answer)
   if answer and answer ~= '' then
     last_answer = answer:sub(1, MAX_ANSWER)
   end
-  local levels = vim.log.levels
   if status == 'applied' then
     say(('%s: changed %s%s'):format(title, files(outcome), sum(outcome)))
   elseif status == 'proposed' then
-    proposed = outcome.runId
-    say(('%s: proposes to change %s; :Ropeway accept or reject'):format(title, files(outcome)))
+    say(('%s: would change %s; :Ropeway accept or reject'):format(title, files(outcome)))
   elseif status == 'answered' then
     M.answer()
-  elseif status == 'unchanged' then
-    say(('%s: nothing to change%s'):format(title, sum(outcome)))
   elseif status == 'cancelled' then
     say(title .. ': cancelled')
-  elseif status == 'conflict' then
-    say(
-      ('%s: you changed the same lines, yours stay%s'):format(title, conflicts(outcome)),
-      levels.WARN
-    )
-  elseif status == 'unknown' then
-    say(title .. ': it is not known whether the edit arrived; look before you go on', levels.WARN)
-  elseif status == 'failed' then
-    local err = ropeway.given(outcome.error) or {}
-    local message = ('%s: %s'):format(title, ropeway.given(err.message) or 'failed')
-    local hint = err.hint ~= '' and ropeway.given(err.hint) or nil
-    local whole = hint and (message .. '\n' .. hint) or message
-    last_answer = '# ' .. title .. ' failed\n\n' .. whole
-    say(hint and (message .. ' · ' .. hint) or message, levels.ERROR)
   end
-  if proposed and status ~= 'proposed' and outcome.runId == proposed then
+  if status == 'proposed' then
+    proposed = outcome.runId
+  elseif proposed == outcome.runId then
     proposed = nil
   end
 end
@@ -200,7 +172,7 @@ function M.event(event, client_id)
   elseif event.kind == 'finished' then
     local run = runs[event.runId]
     runs[event.runId] = nil
-    M.tell(event, run and run.title)
+    tell(event, run and run.title or 'run')
   end
 end
 
