@@ -30,12 +30,13 @@ mod store;
 pub use self::action::UserAction;
 pub use self::env::EnvSnapshot;
 pub use self::keys::{TOOL_NAMES, is_key};
+pub use self::layers::{Overrides, Sources};
 pub use self::model::{ModelOverride, ModelRef, Price};
 pub use self::permission::{Permissions, Rule};
 pub use self::place::{Layer, Origin, Problem, Severity};
 pub use self::profile::Profile;
 pub use self::provider::{ProviderConfig, ProviderKind, Timeouts};
-pub use self::resolve::{Config, Loaded, Overrides, Sources, check_file, load};
+pub use self::resolve::{Config, Loaded, check_file, load};
 pub use self::sections::{
     AgentConfig, ContextConfig, EditMode, EditsConfig, GrepConfig, LlmConfig, MonitorConfig, RecordingConfig,
     ToolsConfig,

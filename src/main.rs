@@ -1,1 +1,3 @@
+//! The program `ropeway`: everything is in the library.
+
 fn main() {}
