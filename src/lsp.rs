@@ -1,1 +1,26 @@
-//! The editor's language.
+//! The editor's language: everything that knows the Language Server Protocol.
+//!
+//! A message comes in through [`pump`], which keeps the order in which the editor sent it. What a keystroke sends goes
+//! straight to [`handlers::sync`]; everything else is a call of tower-lsp's service, whose methods ([`backend`]) lead to
+//! one handler each. What the client can do is resolved once, at its introduction ([`capabilities`]), and kept with all
+//! else that belongs to it in the [`session`]. The agent reaches the editor through [`host`], which puts its wishes
+//! into the protocol's words ([`convert`], [`progress`]). Everything that goes out goes through [`outbound`], where
+//! nobody waits. [`server`] ties these together and knows how a session ends.
+
+pub mod backend;
+pub mod capabilities;
+pub mod commands;
+pub mod convert;
+pub mod end;
+pub mod handlers;
+pub mod host;
+pub mod outbound;
+pub mod parent;
+pub mod progress;
+pub mod pump;
+pub mod server;
+pub mod session;
+
+pub use self::end::End;
+pub use self::server::{Ended, ServerOptions, serve};
+pub use self::session::Session;

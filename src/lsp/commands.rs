@@ -1,0 +1,19 @@
+//! The names of the commands, as they are announced to the client and as code actions carry them.
+
+/// Start a run.
+pub const RUN: &str = "ropeway.run";
+/// Cancel one run, or all.
+pub const CANCEL: &str = "ropeway.cancel";
+/// Take a run's edits back.
+pub const REVERT: &str = "ropeway.revert";
+/// Forget a conversation.
+pub const CLEAR: &str = "ropeway.clear";
+/// The readout.
+pub const STATS: &str = "ropeway.stats";
+/// The models that can be chosen.
+pub const LIST_MODELS: &str = "ropeway.listModels";
+/// Choose a model.
+pub const SET_MODEL: &str = "ropeway.setModel";
+
+/// All of them, for the server's capabilities: a client refuses a command that is not in this list.
+pub const ALL: [&str; 7] = [RUN, CANCEL, REVERT, CLEAR, STATS, LIST_MODELS, SET_MODEL];
