@@ -4,4 +4,8 @@
 
 mod support;
 
+mod initialize;
 mod llm;
+mod pump;
+mod sync;
+mod tidy;
