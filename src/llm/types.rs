@@ -199,3 +199,10 @@ pub struct LlmError {
     /// The provider's name for the request.
     pub request_id: Option<String>,
 }
+
+impl LlmError {
+    /// An error that no HTTP answer brought.
+    pub fn new(kind: LlmErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: hint.into(), status: None, request_id: None }
+    }
+}

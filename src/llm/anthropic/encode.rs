@@ -1,0 +1,215 @@
+//! A conversation as a messages body.
+//!
+//! The API wants user and assistant in turn, all results of a turn in the one message that follows it, and no empty
+//! text. Cache marks stand where the prefix will be asked for again: after tools and system, and on the last two
+//! messages that are not the model's (two, because a look-up goes back only 20 blocks and a turn may have more calls).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{VERSION, version};
+use crate::config::ProviderConfig;
+use crate::llm::body::{Field, body as write_body};
+use crate::llm::calls::is_object;
+use crate::llm::provider::made_by;
+use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolResult};
+
+/// Options that are ours to read, not the server's.
+const READ: [&str; 5] = ["version", "beta", "auth", "path_prefix", "prompt_cache"];
+
+#[derive(Serialize)]
+struct CacheControl {
+    r#type: &'static str,
+}
+
+const MARK: CacheControl = CacheControl { r#type: "ephemeral" };
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WireMessage<'a> {
+    Echo(&'a RawValue),
+    Ours { role: &'static str, content: Vec<Block<'a>> },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block<'a> {
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: &'a RawValue,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        content: &'a str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
+    },
+}
+
+#[derive(Serialize)]
+struct ToolChoice {
+    r#type: &'static str,
+    disable_parallel_tool_use: bool,
+}
+
+pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes, LlmError> {
+    let cache = provider.options.get("prompt_cache").and_then(Value::as_bool).unwrap_or(true);
+    let system_text = if request.system.trim().is_empty() { None } else { Some(&*request.system) };
+    let mut tools: Vec<_> = request
+        .tools
+        .iter()
+        .map(|tool| Tool {
+            name: tool.name,
+            description: tool.description,
+            input_schema: &tool.schema,
+            cache_control: None,
+        })
+        .collect();
+    if let Some(last) = tools.last_mut().filter(|_| cache && system_text.is_none()) {
+        last.cache_control = Some(MARK);
+    }
+    let system = system_text.map(|text| [Block::Text { text, cache_control: cache.then_some(MARK) }]);
+    let mut messages = messages(request, provider);
+    if cache {
+        mark(&mut messages);
+    }
+    let serial = ToolChoice { r#type: "auto", disable_parallel_tool_use: true };
+
+    let mut fields: Vec<Field<'_>> =
+        vec![("model", &request.model), ("max_tokens", &request.max_output_tokens), ("stream", &true)];
+    if let Some(temperature) = request.temperature.as_ref().filter(|_| version(provider) < VERSION) {
+        fields.push(("temperature", temperature));
+    }
+    if !tools.is_empty() {
+        fields.push(("tools", &tools));
+        if !request.parallel_tools {
+            fields.push(("tool_choice", &serial));
+        }
+    }
+    if let Some(system) = &system {
+        fields.push(("system", system));
+    }
+    fields.push(("messages", &messages));
+    write_body(&fields, &provider.options, &READ)
+}
+
+fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMessage<'a>> {
+    let mut wire: Vec<WireMessage<'a>> = Vec::with_capacity(request.messages.len());
+    // Results answer the turn before them: were its ids echoed as they came, theirs must be too.
+    let mut echoed = true;
+    for message in &request.messages {
+        match message {
+            Message::User(text) if text.trim().is_empty() => {}
+            Message::User(text) => user(&mut wire).push(Block::Text { text, cache_control: None }),
+            Message::ToolResults(results) => {
+                let blocks = results.iter().map(|result| tool_result(result, echoed));
+                user(&mut wire).extend(blocks);
+            }
+            Message::Assistant(turn) => match &turn.raw {
+                Some(raw) if made_by(&turn.origin, provider) => {
+                    echoed = true;
+                    wire.push(WireMessage::Echo(raw));
+                }
+                _ => {
+                    echoed = false;
+                    let content = neutral(turn);
+                    if !content.is_empty() {
+                        wire.push(WireMessage::Ours { role: "assistant", content });
+                    }
+                }
+            },
+        }
+    }
+    wire
+}
+
+/// The content of the user message at the end, begun if there is none.
+fn user<'w, 'a>(wire: &'w mut Vec<WireMessage<'a>>) -> &'w mut Vec<Block<'a>> {
+    if !matches!(wire.last(), Some(WireMessage::Ours { role: "user", .. })) {
+        wire.push(WireMessage::Ours { role: "user", content: Vec::new() });
+    }
+    match wire.last_mut() {
+        Some(WireMessage::Ours { content, .. }) => content,
+        _ => unreachable!("a user message of ours was put at the end just now"),
+    }
+}
+
+fn tool_result(result: &ToolResult, echoed: bool) -> Block<'_> {
+    Block::ToolResult {
+        tool_use_id: id(result.call.as_str(), echoed),
+        content: &result.content,
+        is_error: result.is_error,
+        cache_control: None,
+    }
+}
+
+/// A turn of another provider: what it said and called, without its reasoning.
+fn neutral(turn: &AssistantTurn) -> Vec<Block<'_>> {
+    let mut content = Vec::with_capacity(1 + turn.calls.len());
+    if !turn.text.trim().is_empty() {
+        content.push(Block::Text { text: &turn.text, cache_control: None });
+    }
+    content.extend(turn.calls.iter().map(|call| {
+        Block::ToolUse {
+            id: id(call.id.as_str(), false),
+            name: &call.name,
+            input: Some(&*call.arguments)
+                .filter(|text| is_object(text))
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or(&EMPTY),
+        }
+    }));
+    content
+}
+
+/// The input of a call whose arguments are none.
+static EMPTY: std::sync::LazyLock<Box<RawValue>> =
+    std::sync::LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"));
+
+/// An id as this API takes it: letters, digits, `_` and `-`. What had to be changed gets a mark of what it was, so
+/// that two ids stay two.
+fn id(id: &str, as_it_is: bool) -> Cow<'_, str> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if as_it_is || (!id.is_empty() && id.bytes().all(fits)) {
+        return Cow::Borrowed(id);
+    }
+    let mark =
+        id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let plain: String = id.bytes().take(40).map(|byte| if fits(byte) { char::from(byte) } else { '_' }).collect();
+    Cow::Owned(format!("{plain}_{mark:016x}"))
+}
+
+/// Marks the last block of the last two messages of ours.
+fn mark(messages: &mut [WireMessage<'_>]) {
+    let ours = messages.iter_mut().rev().filter_map(|message| match message {
+        WireMessage::Ours { role: "user", content } => content.last_mut(),
+        _ => None,
+    });
+    for block in ours.take(2) {
+        if let Block::Text { cache_control, .. } | Block::ToolResult { cache_control, .. } = block {
+            *cache_control = Some(MARK);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A conversation as a chat completions body. The same conversation always gives the same bytes.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::config::ProviderConfig;
+use crate::llm::body::{Field, body as write_body};
+use crate::llm::calls::is_object;
+use crate::llm::endpoint::text_option;
+use crate::llm::provider::made_by;
+use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolSpec};
+
+/// Options that are ours to read, not the server's.
+const READ: [&str; 3] = ["api", "max_tokens_field", "echo_reasoning"];
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WireMessage<'a> {
+    Plain { role: &'static str, content: &'a str },
+    Result { role: &'static str, tool_call_id: &'a str, content: &'a str },
+    Echo(&'a RawValue),
+    Assistant(Assistant<'a>),
+}
+
+/// An assistant's message; its fields are those every compatible server knows, besides what came from the server.
+#[derive(Serialize)]
+pub(super) struct Assistant<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    refusal: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: Function<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// Reasoning text beside an answer, under the name its server gave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ReasoningField {
+    #[default]
+    None,
+    ReasoningContent,
+    Reasoning,
+}
+
+impl<'a> Assistant<'a> {
+    /// The message of a turn. Reasoning goes back only beside calls: there some servers insist on it, elsewhere others
+    /// refuse it.
+    pub(super) fn new<'c>(
+        text: &'a str,
+        refusal: &'a str,
+        reasoning: (ReasoningField, &'a str),
+        calls: impl Iterator<Item = (&'a crate::llm::ToolCall, Option<&'a RawValue>)> + 'c,
+    ) -> Self {
+        let tool_calls: Vec<_> = calls
+            .map(|(call, extra_content)| Call {
+                id: call.id.as_str(),
+                r#type: "function",
+                // Servers that render the history through a template fail on arguments that do not parse; the model
+                // learns from the call's result what was wrong with them.
+                function: Function {
+                    name: &call.name,
+                    arguments: if is_object(&call.arguments) { &call.arguments } else { "{}" },
+                },
+                extra_content,
+            })
+            .collect();
+        let of = |field| (reasoning.0 == field && !tool_calls.is_empty()).then_some(reasoning.1);
+        Self {
+            role: "assistant",
+            content: (!text.is_empty() || (tool_calls.is_empty() && refusal.is_empty())).then_some(text),
+            refusal,
+            reasoning_content: of(ReasoningField::ReasoningContent),
+            reasoning: of(ReasoningField::Reasoning),
+            tool_calls,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    r#type: &'static str,
+    function: ToolFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct ToolFunction<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a RawValue,
+}
+
+pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes, LlmError> {
+    let tools: Vec<_> = request.tools.iter().map(tool).collect();
+    let messages = messages(request, provider);
+    let official = provider.base_url.host_str().is_some_and(|host| host == "api.openai.com");
+    let stream_options =
+        // Padding against traffic analysis doubles the bytes of a stream; others do not know the switch.
+        if official { json!({"include_usage": true, "include_obfuscation": false}) } else { json!({"include_usage": true}) };
+    let limit = match text_option(provider, "max_tokens_field") {
+        Some("max_tokens") => "max_tokens",
+        _ => "max_completion_tokens",
+    };
+    let mut fields: Vec<Field<'_>> = vec![
+        ("model", &request.model),
+        ("stream", &true),
+        ("stream_options", &stream_options),
+        (limit, &request.max_output_tokens),
+    ];
+    if let Some(temperature) = &request.temperature {
+        fields.push(("temperature", temperature));
+    }
+    if !tools.is_empty() {
+        fields.push(("tools", &tools));
+        if !request.parallel_tools {
+            fields.push(("parallel_tool_calls", &false));
+        }
+    }
+    fields.push(("messages", &messages));
+    write_body(&fields, &provider.options, &READ)
+}
+
+fn tool(spec: &ToolSpec) -> Tool<'_> {
+    Tool {
+        r#type: "function",
+        function: ToolFunction { name: spec.name, description: spec.description, parameters: &spec.schema },
+    }
+}
+
+fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMessage<'a>> {
+    let mut wire = Vec::with_capacity(request.messages.len() + 8);
+    if !request.system.is_empty() {
+        wire.push(WireMessage::Plain { role: "system", content: &request.system });
+    }
+    for message in &request.messages {
+        match message {
+            Message::User(text) => wire.push(WireMessage::Plain { role: "user", content: text }),
+            Message::Assistant(turn) => wire.push(assistant(turn, provider)),
+            Message::ToolResults(results) => wire.extend(results.iter().map(|result| WireMessage::Result {
+                role: "tool",
+                tool_call_id: result.call.as_str(),
+                content: &result.content,
+            })),
+        }
+    }
+    wire
+}
+
+fn assistant<'a>(turn: &'a AssistantTurn, provider: &ProviderConfig) -> WireMessage<'a> {
+    match &turn.raw {
+        Some(raw) if made_by(&turn.origin, provider) => WireMessage::Echo(raw),
+        _ => {
+            let calls = turn.calls.iter().map(|call| (call, None));
+            WireMessage::Assistant(Assistant::new(&turn.text, "", (ReasoningField::None, ""), calls))
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! HTTP, and nothing of any vendor.
+//!
+//! One pooled client for each provider for the life of the process, built at the first request so that the start pays
+//! nothing. Redirects are off: the client would send the body again and keep `x-api-key`. There is no limit on the
+//! whole of a request, only on connecting, on the first byte and on the silence between two reads.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response};
+use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::config::ProviderConfig;
+use crate::llm::endpoint::{is_loopback, url};
+use crate::llm::failure::{Again, Failure, MAX_ERROR_BODY, clip};
+use crate::llm::{LlmError, LlmErrorKind};
+
+const USER_AGENT: &str = concat!("ropeway/", env!("CARGO_PKG_VERSION"));
+/// How often an HTTP/2 connection is asked whether it lives, also between requests: some proxies let it die silently.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+
+/// What decides whether two requests can share a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PoolKey {
+    provider: String,
+    connect: Duration,
+    /// A loopback server is never behind a proxy.
+    loopback: bool,
+    /// Plain HTTP needs no certificates, and a machine without any can still speak it.
+    tls: bool,
+}
+
+/// A client and the count of its connections.
+#[derive(Debug, Default)]
+struct Pool {
+    client: OnceCell<reqwest::Client>,
+    opened: Arc<AtomicU64>,
+}
+
+/// The clients of all providers.
+#[derive(Debug)]
+pub struct Transport {
+    http2: bool,
+    max_idle_per_host: usize,
+    pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
+}
+
+impl Transport {
+    /// A transport without any client yet.
+    pub fn new(http2: bool, max_idle_per_host: usize) -> Self {
+        Self { http2, max_idle_per_host, pools: Mutex::default() }
+    }
+
+    /// Connections opened so far, over all providers.
+    pub fn connections(&self) -> u64 {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.values().map(|pool| pool.opened.load(Ordering::Relaxed)).sum()
+    }
+
+    fn pool(&self, provider: &ProviderConfig) -> Arc<Pool> {
+        let key = PoolKey {
+            provider: provider.name.clone(),
+            connect: provider.timeouts.connect,
+            loopback: is_loopback(&provider.base_url),
+            tls: provider.base_url.scheme() == "https",
+        };
+        Arc::clone(self.pools.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
+    }
+
+    async fn client<'p>(&self, pool: &'p Pool, provider: &ProviderConfig) -> Result<&'p reqwest::Client, Failure> {
+        pool.client
+            .get_or_try_init(|| async {
+                let builder = self.builder(provider, Arc::clone(&pool.opened));
+                // Reading the machine's certificates takes milliseconds of disk and of one core.
+                let built = tokio::task::spawn_blocking(move || {
+                    install_crypto();
+                    builder().build()
+                });
+                let failed = |why: String| {
+                    Failure::new(
+                        LlmErrorKind::Config,
+                        format!("the HTTP client cannot be set up: {why}"),
+                        "check the certificates and the proxy variables of this machine",
+                        Again::Never,
+                    )
+                };
+                built.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(root_cause(&error)))
+            })
+            .await
+    }
+
+    fn builder(
+        &self,
+        provider: &ProviderConfig,
+        opened: Arc<AtomicU64>,
+    ) -> impl FnOnce() -> reqwest::ClientBuilder + Send + 'static {
+        let (connect, max_idle, http2) = (provider.timeouts.connect, self.max_idle_per_host, self.http2);
+        let loopback = is_loopback(&provider.base_url);
+        let tls = provider.base_url.scheme() == "https";
+        move || {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(connect)
+                .tcp_nodelay(true)
+                .tcp_keepalive(Duration::from_secs(30))
+                .pool_max_idle_per_host(max_idle)
+                .pool_idle_timeout(Duration::from_secs(90))
+                .connector_layer(Counting(opened));
+            builder = if http2 {
+                builder
+                    .http2_keep_alive_interval(PING_EVERY)
+                    .http2_keep_alive_timeout(PING_ANSWER)
+                    .http2_keep_alive_while_idle(true)
+            } else {
+                builder.http1_only()
+            };
+            if loopback {
+                builder = builder.no_proxy();
+            }
+            if !tls {
+                builder = builder.tls_certs_only(std::iter::empty());
+            }
+            builder
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer, whatever its status.
+    ///
+    /// # Errors
+    /// The network's failures and the limits on connecting and on the first byte.
+    pub async fn send(
+        &self,
+        provider: &ProviderConfig,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Failure> {
+        let url = url(provider, path)?;
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+        for (name, value) in &provider.headers {
+            let (name, value) = own_header(name, value.expose_secret())?;
+            headers.insert(name, value);
+        }
+        let pool = self.pool(provider);
+        let client = self.client(&pool, provider).await?;
+        let opened = pool.opened.load(Ordering::Relaxed);
+        let limit = provider.timeouts.first_byte;
+        let request = client.request(method, url).headers(headers).body(body);
+        match tokio::time::timeout(limit, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                let reused = pool.opened.load(Ordering::Relaxed) == opened;
+                Err(not_sent(&error, reused, provider.timeouts.connect))
+            }
+            Err(_) => Err(Failure::new(
+                LlmErrorKind::Timeout,
+                format!("no answer within {}", spell(limit)),
+                "try again; a slow server may need a larger timeouts.first_byte_ms",
+                Again::Later,
+            )),
+        }
+    }
+}
+
+/// The next bytes of a body, `None` at its end.
+///
+/// # Errors
+/// The connection broke, or nothing came within `idle`.
+pub async fn read(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, Failure> {
+    match tokio::time::timeout(idle, response.chunk()).await {
+        Ok(Ok(chunk)) => Ok(chunk),
+        Ok(Err(error)) => Err(Failure::new(
+            LlmErrorKind::Network,
+            format!("the connection broke in the middle of the response: {}", root_cause(&error)),
+            "try again",
+            Again::Later,
+        )),
+        Err(_) => Err(Failure::new(
+            LlmErrorKind::Timeout,
+            format!("the response stopped for {}", spell(idle)),
+            "try again; a server that pauses longer needs a larger timeouts.idle_ms",
+            Again::Later,
+        )),
+    }
+}
+
+/// The body of an error, or what of it came in time and under the limit.
+pub async fn read_error_body(mut response: Response, idle: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    let gather = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = MAX_ERROR_BODY - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_ERROR_BODY {
+                break;
+            }
+        }
+    };
+    // What came before the limit is enough.
+    let _ = tokio::time::timeout(idle.min(Duration::from_secs(10)), gather).await;
+    body
+}
+
+fn own_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), LlmError> {
+    let bad = || {
+        LlmError::new(
+            LlmErrorKind::Config,
+            format!("the header `{}` cannot be sent", clip(name, 60)),
+            "check the names and values under headers for spaces and line ends",
+        )
+    };
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| bad())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// Everything here runs on ring; the crate asks for a choice made once for the process.
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error says that a choice was made already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+fn not_sent(error: &reqwest::Error, reused: bool, connect: Duration) -> Failure {
+    let cause = root_cause(error);
+    if error.is_builder() {
+        return Failure::new(
+            LlmErrorKind::Config,
+            format!("the request cannot be built: {cause}"),
+            "check base_url",
+            Again::Never,
+        );
+    }
+    if error.is_connect() && error.is_timeout() {
+        return Failure::new(
+            LlmErrorKind::Timeout,
+            format!("no connection within {}", spell(connect)),
+            "check the network, the proxy variables and base_url",
+            Again::Later,
+        );
+    }
+    if error.is_connect() {
+        let certificate = cause.contains("certificate");
+        return Failure::new(
+            LlmErrorKind::Network,
+            format!("no connection: {cause}"),
+            if certificate {
+                "the server's certificate is not trusted here: check base_url, the clock and the machine's certificates"
+            } else {
+                "check the network, the proxy variables and base_url"
+            },
+            if certificate { Again::Never } else { Again::Later },
+        );
+    }
+    Failure::new(
+        LlmErrorKind::Network,
+        format!("the connection closed before any answer: {cause}"),
+        "try again",
+        // A pooled connection that its server had closed meanwhile.
+        if reused { Again::Now } else { Again::Later },
+    )
+}
+
+/// The innermost of an error's causes: the outer ones say "error sending request" and show the address.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    clip(&cause.to_string(), 300)
+}
+
+/// A limit as a person says it.
+pub(crate) fn spell(limit: Duration) -> String {
+    if limit < Duration::from_secs(1) {
+        format!("{} ms", limit.as_millis())
+    } else {
+        format!("{} s", limit.as_secs_f64())
+    }
+}
+
+/// Counts what the connector is asked for.
+#[derive(Clone, Debug)]
+struct Counting(Arc<AtomicU64>);
+
+impl<S> Layer<S> for Counting {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted { inner, opened: Arc::clone(&self.0) }
+    }
+}
+
+/// A connector whose successes are counted.
+#[derive(Clone, Debug)]
+struct Counted<S> {
+    inner: S,
+    opened: Arc<AtomicU64>,
+}
+
+impl<S, R> Service<R> for Counted<S>
+where
+    S: Service<R>,
+    S::Future: Future<Output = Result<S::Response, S::Error>> + Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let connecting = self.inner.call(request);
+        let opened = Arc::clone(&self.opened);
+        Box::pin(async move {
+            let connection = connecting.await?;
+            opened.fetch_add(1, Ordering::Relaxed);
+            Ok(connection)
+        })
+    }
+}
