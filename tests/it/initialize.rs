@@ -2,6 +2,7 @@
 //!
 //! The fixtures are condensed from recorded messages (pytest-lsp 1.0.1, and sessions of the newer editors), with the
 //! oddities kept: Neovim 0.9.1 sends `callHierarchy` as a list, which the protocol's typed structs refuse.
+#![expect(clippy::disallowed_methods, reason = "the fixtures are files")]
 
 use std::path::Path;
 

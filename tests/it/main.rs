@@ -4,6 +4,7 @@
 
 mod support;
 
+mod host;
 mod initialize;
 mod llm;
 mod pump;

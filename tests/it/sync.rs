@@ -188,7 +188,7 @@ fn folders_are_roots_and_follow_the_editor() {
         roots.iter().map(|root| root.path().to_owned()).collect::<Vec<_>>()
     };
     let (first, second) = (one.path().canonicalize().unwrap(), two.path().canonicalize().unwrap());
-    assert_eq!(roots(&workspace), [first.clone()]);
+    assert_eq!(roots(&workspace), std::slice::from_ref(&first));
     let folder = |path: &std::path::Path| json!({"uri": format!("file://{}", path.display()), "name": "x"});
     let change = |editor: &mut Editor, added: Value, removed: Value| {
         let event = json!({"event": {"added": added, "removed": removed}});

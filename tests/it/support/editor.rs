@@ -5,6 +5,7 @@
 //! test decides what happens before what. A hook ([`Editor::on_message`]) sees each message before it is answered and
 //! may type. What the test has not asked for fails it: at its end the editor names the messages that nobody read.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![expect(clippy::disallowed_methods, reason = "an editor reads and writes files as it likes")]
 
 mod apply;
 pub mod document;

@@ -68,6 +68,19 @@ impl Setup {
         self
     }
 
+    /// Lets the server's time run by itself whenever nothing else happens: what waits for a timeout gets it at once.
+    pub fn without_waiting(mut self) -> Self {
+        let (sender, handle) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            sender.send(runtime.handle().clone()).unwrap();
+            runtime.block_on(std::future::pending::<()>());
+        });
+        self.options.runtime = handle.recv().unwrap();
+        self
+    }
+
     /// Is given the session before the first message.
     pub fn prepare(mut self, prepare: impl FnOnce(&Arc<Session>) + Send + 'static) -> Self {
         self.prepare = Box::new(prepare);
