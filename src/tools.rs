@@ -10,7 +10,9 @@ pub mod output;
 pub mod pattern;
 pub mod registry;
 pub mod scheduler;
+pub mod search;
 pub mod tool;
+pub mod walk;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use self::output::{Output, OutputLimits};

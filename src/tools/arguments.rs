@@ -70,7 +70,7 @@ pub fn spec<T: DeserializeOwned + JsonSchema>(name: &'static str) -> ToolSpec {
     plain(&mut schema);
     let mut json = String::new();
     write(&schema, fields_of::<T>(), &mut json);
-    let schema = RawValue::from_string(json).unwrap_or_else(|_| Box::<RawValue>::from(RawValue::NULL.to_owned()));
+    let schema = RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned());
     ToolSpec { name, description: Box::leak(description.into_boxed_str()), schema: Arc::from(schema) }
 }
 

@@ -83,12 +83,15 @@ pub struct ToolContext {
     pub on_staged: Arc<dyn Fn(&WsPath) + Send + Sync>,
 }
 
+/// What a call gives back.
+pub type ToolResult = Result<Output, ToolError>;
+
 /// The work of a call.
 pub(super) enum Work {
     /// Occupies a thread.
-    Blocking(Box<dyn FnOnce(&Cancel) -> Result<Output, ToolError> + Send>),
+    Blocking(Box<dyn FnOnce(&Cancel) -> ToolResult + Send>),
     /// Waits for others.
-    Async(Box<dyn FnOnce(Cancel) -> BoxFuture<'static, Result<Output, ToolError>> + Send>),
+    Async(Box<dyn FnOnce(Cancel) -> BoxFuture<'static, ToolResult> + Send>),
 }
 
 /// One call, ready to run.
@@ -106,7 +109,7 @@ impl Planned {
     pub fn blocking(
         effect: Effect,
         summary: String,
-        work: impl FnOnce(&Cancel) -> Result<Output, ToolError> + Send + 'static,
+        work: impl FnOnce(&Cancel) -> ToolResult + Send + 'static,
     ) -> Self {
         Self { effect, summary, work: Work::Blocking(Box::new(work)) }
     }
@@ -115,7 +118,7 @@ impl Planned {
     pub fn future(
         effect: Effect,
         summary: String,
-        work: impl FnOnce(Cancel) -> BoxFuture<'static, Result<Output, ToolError>> + Send + 'static,
+        work: impl FnOnce(Cancel) -> BoxFuture<'static, ToolResult> + Send + 'static,
     ) -> Self {
         Self { effect, summary, work: Work::Async(Box::new(work)) }
     }
