@@ -6,12 +6,18 @@
 
 pub mod arguments;
 pub mod diagnostics;
+pub mod glob;
+pub mod grep;
+pub mod list_dir;
 pub mod output;
 pub mod pattern;
+pub mod quote;
+pub mod read_file;
 pub mod registry;
 pub mod scheduler;
 pub mod search;
 pub mod tool;
+pub mod tree;
 pub mod walk;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};

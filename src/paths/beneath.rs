@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::root::clean;
+use super::root::{Root, clean};
 use super::{Kind, Last, PathError, WsPath};
 
 /// Links followed before we say that it is a loop; the kernel's own number.
@@ -177,6 +177,12 @@ fn open_with(path: &WsPath, flags: OFlags) -> Result<OwnedFd, PathError> {
 /// Opens for reading whatever is there; the caller looks at what it got. Never waits for the other end of a FIFO.
 pub fn open(path: &WsPath) -> Result<File, PathError> {
     open_with(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY).map(File::from)
+}
+
+/// Opens for reading the file `rel` that a walk of `root` came upon. No link may lead out of the root, and nothing is
+/// allocated: a search opens tens of thousands.
+pub fn open_listed(root: &Root, rel: &str) -> io::Result<File> {
+    Ok(root.dir().open_below(rel, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?.into())
 }
 
 /// What stands in a folder, at most `limit` entries in no order, and whether there are more. Names that are not UTF-8

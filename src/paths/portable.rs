@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::root::Root;
 use super::{Kind, Last, PathError, WsPath};
 
 /// Whether one part of a path can be used: on Windows a colon opens a drive or a hidden stream of another file, and
@@ -53,6 +54,12 @@ impl Dir {
 
 fn failed(path: &WsPath, source: io::Error) -> PathError {
     PathError::Io { path: path.to_string(), source }
+}
+
+/// Opens for reading the file `rel` that a walk of `root` came upon.
+pub fn open_listed(root: &Root, rel: &str) -> io::Result<File> {
+    let real = std::fs::canonicalize(root.path().join(rel))?;
+    if real.starts_with(root.path()) { File::open(real) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 /// Opens for reading.

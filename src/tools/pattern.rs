@@ -77,12 +77,13 @@ impl PathFilter {
     }
 }
 
-/// The start of a text that may be long.
+/// The start of a text that may be long, on one line.
 pub(super) fn brief(text: &str) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut short: String = text.chars().take(80).map(|ch| if ch.is_control() { ' ' } else { ch }).collect();
+    if short.len() < text.len() {
+        short.push('…');
     }
+    short
 }
 
 #[cfg(test)]

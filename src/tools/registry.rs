@@ -8,7 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::glob::Glob;
+use super::grep::Grep;
+use super::list_dir::ListDir;
 use super::pattern::brief;
+use super::read_file::ReadFile;
 use super::tool::{Tool, ToolError};
 use crate::llm::types::ToolSpec;
 
@@ -46,7 +50,12 @@ pub struct Usage {
 impl Registry {
     /// The tools of this program.
     pub fn builtin() -> Arc<Self> {
-        Self::new(&[])
+        Self::new(&[
+            ("read_file", || Box::new(ReadFile)),
+            ("list_dir", || Box::new(ListDir)),
+            ("glob", || Box::new(Glob)),
+            ("grep", || Box::new(Grep)),
+        ])
     }
 
     /// These tools; names must differ.

@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::diagnostics::Diagnostics;
 use super::output::{Output, OutputLimits};
+use crate::disk::DiskError;
 use crate::ids::RunId;
 use crate::llm::types::ToolSpec;
-use crate::paths::WsPath;
+use crate::paths::{PathError, WsPath};
+use crate::workspace::{ReadError, StageError, Workspace};
 
 /// A tool that the model can call.
 pub trait Tool: Send + Sync {
@@ -46,6 +48,19 @@ impl ToolError {
     }
 }
 
+/// The texts of the floors below say what is wrong and what to do, so they go to the model as they stand.
+macro_rules! for_model {
+    ($($error:ty),*) => {
+        $(impl From<$error> for ToolError {
+            fn from(error: $error) -> Self {
+                Self::ForModel(error.to_string())
+            }
+        })*
+    };
+}
+
+for_model!(PathError, DiskError, ReadError, StageError);
+
 /// Limits that the configuration sets for tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToolLimits {
@@ -73,6 +88,8 @@ impl Default for ToolLimits {
 /// What the tools of one run work on.
 #[derive(Clone)]
 pub struct ToolContext {
+    /// Open documents, staged edits and, below them, the disk.
+    pub workspace: Arc<Workspace>,
     /// The run, which names the staging area.
     pub run: RunId,
     /// Limits of the configuration.

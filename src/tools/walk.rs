@@ -12,8 +12,8 @@ use std::thread::available_parallelism;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 
-use super::pattern::PathFilter;
 use super::tool::Cancel;
+use super::tree::Wanted;
 use crate::paths::WsPath;
 
 /// Most files one walk lists. Larger trees hold data, not sources, and the list would fill the memory.
@@ -41,19 +41,13 @@ pub fn threads(wanted: usize) -> usize {
     }
 }
 
-/// Lists the files below `base` that `filter` accepts (it sees paths below `base`), up to `depth` folders down.
-pub fn files(
-    base: &WsPath,
-    filter: Option<&PathFilter>,
-    depth: Option<usize>,
-    wanted_threads: usize,
-    cancel: &Cancel,
-) -> Files {
+/// Lists the files below `base` that are wanted; `at_most` threads, 0 for as many as there are cores.
+pub fn files(base: &WsPath, wanted: Wanted<'_>, at_most: usize, cancel: &Cancel) -> Files {
     let folder = base.absolute();
     let root = base.root().path();
     let below_base = if base.rel().is_empty() { 0 } else { base.rel().len() + 1 };
     let (found, lost, count) = (Mutex::new(Vec::new()), AtomicBool::new(false), AtomicUsize::new(0));
-    builder(&folder).max_depth(depth).threads(threads(wanted_threads)).build_parallel().run(|| {
+    builder(&folder, wanted.hidden).threads(threads(at_most)).build_parallel().run(|| {
         let mut share = Share { found: &found, rels: Vec::new() };
         let (lost, count) = (&lost, &count);
         Box::new(move |entry| {
@@ -63,7 +57,7 @@ pub fn files(
             let Some(rel) = entry.ok().filter(is_file).and_then(|entry| rel(root, entry.path())) else {
                 return WalkState::Continue;
             };
-            if filter.is_some_and(|filter| !rel.get(below_base..).is_some_and(|rel| filter.accepts(rel))) {
+            if wanted.filter.is_some_and(|filter| !rel.get(below_base..).is_some_and(|rel| filter.accepts(rel))) {
                 return WalkState::Continue;
             }
             if count.fetch_add(1, Ordering::Relaxed) >= MAX_FILES {
@@ -80,10 +74,13 @@ pub fn files(
     Files { rels, more: lost.into_inner(), cancelled: cancel.is_cancelled() }
 }
 
-/// The walk of ripgrep without options.
-pub(super) fn builder(folder: &Path) -> WalkBuilder {
+/// The walk of ripgrep without options, or with `--hidden`; what git keeps for itself is left out even then.
+pub(super) fn builder(folder: &Path, hidden: bool) -> WalkBuilder {
     let mut builder = WalkBuilder::new(folder);
-    builder.follow_links(false).add_custom_ignore_filename(".rgignore");
+    builder.follow_links(false).hidden(!hidden).add_custom_ignore_filename(".rgignore");
+    if hidden {
+        builder.filter_entry(|entry| entry.file_name() != ".git");
+    }
     builder
 }
 

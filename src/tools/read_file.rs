@@ -1,0 +1,83 @@
+//! `read_file`: a file's text as the run sees it, with line numbers.
+
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::arguments;
+use super::output::Report;
+use super::pattern::brief;
+use super::quote;
+use super::tool::{Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
+use crate::llm::types::ToolSpec;
+use crate::paths::WsPath;
+
+/// Lines shown if the model does not say how many: about what fits the cap of a result.
+const DEFAULT_LIMIT: u64 = 1_000;
+
+/// Reads a text file as it is in the editor now, unsaved changes and your own edits included. Each line comes after
+/// its number and a tab, which are not part of the file. Read before you edit.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// Path of the file, relative to the workspace root.
+    path: String,
+    /// First line to read, from 1. Default: 1.
+    offset: Option<u64>,
+    /// Number of lines to read. Default: 1000.
+    limit: Option<u64>,
+}
+
+static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| arguments::spec::<Arguments>("read_file"));
+
+/// The tool.
+pub struct ReadFile;
+
+impl Tool for ReadFile {
+    fn spec(&self) -> ToolSpec {
+        SPEC.clone()
+    }
+
+    fn plan(&self, context: &ToolContext, arguments: &str) -> Result<Planned, ToolError> {
+        let arguments: Arguments = arguments::parse(&SPEC, arguments)?;
+        let path = context.workspace.roots().resolve(&arguments.path)?;
+        let first = arguments.offset.unwrap_or(1).max(1);
+        let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).max(1);
+        let summary = match (arguments.offset, arguments.limit) {
+            (None, None) => format!("Read {}", brief(&path.to_string())),
+            _ => format!("Read {}, from line {first}", brief(&path.to_string())),
+        };
+        let context = context.clone();
+        Ok(Planned::blocking(Effect::reads(Scope::File(path.clone())), summary, move |_| {
+            read(&context, &path, first, limit)
+        }))
+    }
+}
+
+fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolResult {
+    let view = context.workspace.read(Some(&context.run), path)?;
+    let mut report = Report::new(context.limits.output);
+    let total = quote::count(&view.text);
+    let start = usize::try_from(first - 1).unwrap_or(usize::MAX);
+    let end = start.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX)).min(total);
+    if total == 0 {
+        report.note(format_args!("[the file is empty]"));
+    } else if start >= total {
+        report.note(format_args!("[line {first} is past the end: the file has {total} lines]"));
+    } else {
+        let shown = quote::add(&mut report, &view.text, start..end);
+        let last = start + shown;
+        if shown == 0 {
+            report.cut(format_args!("[line {first} of {total} alone is too long for a result; use grep on it]"));
+        } else if last < total {
+            report.cut(format_args!("[lines {first} to {last} of {total}; go on with offset {}]", last + 1));
+        } else {
+            report.note(format_args!("[end of the file: {total} lines]"));
+        }
+    }
+    if let Some(note) = view.note {
+        report.note(format_args!("[{note}]"));
+    }
+    Ok(report.finish())
+}
