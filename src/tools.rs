@@ -5,10 +5,15 @@
 //! and a line in the registry.
 
 pub mod arguments;
+pub mod create_file;
+pub mod delete_file;
 pub mod diagnostics;
+pub mod edit_file;
 pub mod glob;
 pub mod grep;
+pub mod insert_lines;
 pub mod list_dir;
+pub mod move_file;
 pub mod output;
 pub mod pattern;
 pub mod quote;
@@ -16,6 +21,7 @@ pub mod read_file;
 pub mod registry;
 pub mod scheduler;
 pub mod search;
+mod staged;
 pub mod tool;
 pub mod tree;
 pub mod walk;
@@ -24,4 +30,4 @@ pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use self::output::{Output, OutputLimits};
 pub use self::registry::{Registry, Toolset};
 pub use self::scheduler::{Ended, Finished, Gate, Scheduler, Submission, Ticket};
-pub use self::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolLimits, clash};
+pub use self::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolLimits, ToolResult, clash};

@@ -6,9 +6,19 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use crate::paths::DocKey;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::arguments;
+use super::output::Report;
+use super::pattern::brief;
+use super::tool::{Effect, Planned, Tool, ToolContext, ToolError, ToolResult};
+use super::tree;
+use crate::llm::types::ToolSpec;
+use crate::paths::{DocKey, WsPath, file_path};
 use crate::text::Range;
 
 /// Most files that diagnostics are kept of.
@@ -65,6 +75,7 @@ pub struct Diagnostics(Mutex<HashMap<DocKey, File>>);
 
 #[derive(Clone, Debug)]
 struct File {
+    path: Option<PathBuf>,
     items: Arc<[Diagnostic]>,
 }
 
@@ -106,7 +117,7 @@ impl Diagnostics {
         if items.is_empty() {
             files.remove(&key);
         } else if files.len() < MAX_FILES || files.contains_key(&key) {
-            files.insert(key, File { items: items.into() });
+            files.insert(key, File { path: file_path(uri), items: items.into() });
         }
     }
 
@@ -124,4 +135,70 @@ impl Diagnostics {
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+
+    /// The files in `roots` that something is known of, by path.
+    fn in_workspace(&self, context: &ToolContext) -> Vec<(WsPath, Arc<[Diagnostic]>)> {
+        let roots = context.workspace.roots();
+        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let placed = |file: &File| Some((roots.of(file.path.as_deref()?)?, file.items.clone()));
+        let mut all: Vec<_> = files.values().filter_map(placed).collect();
+        drop(files);
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+}
+
+/// Shows the errors and warnings that the editor last reported, of one file, of a folder, or of all files.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// Path of a file or folder, relative to the workspace root. Default: everything.
+    path: Option<String>,
+}
+
+static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| arguments::spec::<Arguments>("diagnostics"));
+
+/// The tool.
+pub struct ShowDiagnostics;
+
+impl Tool for ShowDiagnostics {
+    fn spec(&self) -> ToolSpec {
+        SPEC.clone()
+    }
+
+    fn plan(&self, context: &ToolContext, arguments: &str) -> Result<Planned, ToolError> {
+        let arguments: Arguments = arguments::parse(&SPEC, arguments)?;
+        let bases = tree::bases(context, arguments.path.as_deref())?;
+        let summary = format!("Diagnostics of {}", brief(arguments.path.as_deref().unwrap_or("all files")));
+        let context = context.clone();
+        // It reads what the editor said, which no tool changes.
+        Ok(Planned::blocking(Effect::default(), summary, move |_| show(&context, &bases)))
+    }
+}
+
+fn show(context: &ToolContext, bases: &[WsPath]) -> ToolResult {
+    let mut report = Report::new(context.limits.output);
+    for (path, items) in context.diagnostics.in_workspace(context) {
+        if !bases.iter().any(|base| path.is_in(base)) {
+            continue;
+        }
+        if !report.is_empty() {
+            report.line("");
+        }
+        report.line(&path.to_string());
+        for item in items.iter() {
+            let code = item.code.as_deref().map(|code| format!("[{code}]")).unwrap_or_default();
+            let source = item.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
+            let place = format!("{}:{}", item.range.start.line + 1, item.range.start.character + 1);
+            report.line(&format!("{place} {}{code}{source}: {}", item.severity, item.message.replace('\n', "\n    ")));
+        }
+    }
+    match report.is_empty() {
+        true => report.note(format_args!("[the editor has reported nothing here; that is no proof that all is well]")),
+        false => report.note(format_args!("[as the editor last reported; lines may have moved since]")),
+    }
+    if report.is_full() {
+        report.cut(format_args!("[not all are shown; give a path]"));
+    }
+    Ok(report.finish())
 }

@@ -8,9 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::create_file::CreateFile;
+use super::delete_file::DeleteFile;
+use super::diagnostics::ShowDiagnostics;
+use super::edit_file::EditFile;
 use super::glob::Glob;
 use super::grep::Grep;
+use super::insert_lines::InsertLines;
 use super::list_dir::ListDir;
+use super::move_file::MoveFile;
 use super::pattern::brief;
 use super::read_file::ReadFile;
 use super::tool::{Tool, ToolError};
@@ -55,6 +61,12 @@ impl Registry {
             ("list_dir", || Box::new(ListDir)),
             ("glob", || Box::new(Glob)),
             ("grep", || Box::new(Grep)),
+            ("diagnostics", || Box::new(ShowDiagnostics)),
+            ("edit_file", || Box::new(EditFile)),
+            ("insert_lines", || Box::new(InsertLines)),
+            ("create_file", || Box::new(CreateFile)),
+            ("delete_file", || Box::new(DeleteFile)),
+            ("move_file", || Box::new(MoveFile)),
         ])
     }
 
