@@ -1,1 +1,86 @@
-//! The program.
+//! The program: arguments in, one subcommand, an exit code out.
+//!
+//! The process environment and the arguments are read here, once. Standard output belongs to the protocol under
+//! `serve` and to the answer under the other subcommands; logs go to standard error.
+
+mod args;
+mod config;
+mod doctor;
+mod logging;
+mod serve;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Command};
+use crate::config::{EnvSnapshot, Sources};
+
+/// What was asked for is done.
+pub const DONE: u8 = 0;
+/// It could not be done.
+pub const FAILED: u8 = 1;
+/// The command line cannot be understood.
+pub const USAGE: u8 = 2;
+/// The user has interrupted it, as shells count it.
+pub const CANCELLED: u8 = 130;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        // Help and version come this way, too, with code 0; nothing can be done if even they cannot be printed.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
+        }
+    };
+    let env: EnvSnapshot = std::env::vars_os().collect();
+    ExitCode::from(run(args, env).unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            // Whoever read our output has seen enough.
+            return DONE;
+        }
+        complain(&format!("{error:#}"));
+        FAILED
+    }))
+}
+
+fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
+    if args.serve.given() && args.command.is_some() {
+        complain("--stdio and --listen belong to `serve`; see ropeway --help");
+        return Ok(USAGE);
+    }
+    logging::start(&args.logging, &env)?;
+    match args.command {
+        None => serve::serve(&args.serve, env),
+        Some(Command::Serve(serve)) => serve::serve(if serve.given() { &serve } else { &args.serve }, env),
+        Some(Command::Doctor(doctor)) => doctor::doctor(&doctor, env),
+        Some(Command::Config { command }) => config::config(&command, env),
+    }
+}
+
+/// Tells what is wrong, for people. If standard error is closed nobody wants to know.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "ropeway: {message}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The directory that the program was started in.
+fn current_dir() -> anyhow::Result<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "a subcommand works where its user stands; the server never does")]
+    let dir = std::env::current_dir();
+    Ok(dir?)
+}
+
+/// The sources of a subcommand's configuration: the user's file, the project's of this directory, the environment.
+fn sources(env: EnvSnapshot) -> Sources {
+    let mut sources = Sources { env, ..Sources::default() };
+    sources.set_roots(current_dir().ok());
+    sources
+}

@@ -1,3 +1,7 @@
-//! The program `ropeway`: everything is in the library.
+//! The program: everything is in the library, this only exits.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ropeway::cli::main()
+}

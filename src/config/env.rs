@@ -86,8 +86,11 @@ fn switch(text: &str) -> Option<bool> {
     }
 }
 
+/// How a variable's text becomes a value.
+type Parse = fn(&str) -> Value;
+
 /// The variables that are settings of a file, with the key of each.
-pub(super) const VARIABLES: &[(&str, &str, fn(&str) -> Value)] = &[
+const VARIABLES: &[(&str, &str, Parse)] = &[
     ("ROPEWAY_MODEL", "model", word),
     ("ROPEWAY_PROFILE", "profile", word),
     ("ROPEWAY_MAX_PARALLEL", "tools.max_parallel", number),

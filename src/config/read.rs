@@ -68,7 +68,9 @@ impl<'s> Reader<'s> {
         self.error(key, &node.span, message);
     }
 
+    /// The problems, in the order of the text.
     pub(super) fn finish(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| (problem.origin.line, problem.origin.column));
         if self.dropped > 0 {
             let message = format!("and {} more problems; mend the first ones and look again", self.dropped);
             self.problems.push(self.source.problem(Severity::Error, &(0..0), "", message));

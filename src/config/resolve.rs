@@ -254,7 +254,10 @@ fn select(
     // A file nobody can read may name another provider than the one that would be chosen without it, and the code
     // would go to whom the user did not want. The same for a model's name that cannot be read.
     let unreadable = layers.user.problems.iter().find(|_| layers.user.unreadable);
-    let misnamed = || layers.users().flat_map(|read| &read.problems).find(|problem| problem.key == "model");
+    let misnamed = || {
+        let mut problems = layers.users().flat_map(|read| &read.problems);
+        problems.find(|problem| problem.severity == Severity::Error && problem.key == "model")
+    };
     if let Some(problem) = unreadable.or_else(misnamed) {
         config.model = None;
         config.model_missing = Some(format!("the configuration must be mended first: {problem}"));

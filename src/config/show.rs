@@ -17,7 +17,22 @@ pub struct Entry {
     pub origin: Origin,
 }
 
+impl Entry {
+    /// Key and value as a line of TOML.
+    pub fn line(&self) -> String {
+        format!("{} = {}", self.key, self.value)
+    }
+}
+
 impl Config {
+    /// Where the model was chosen, for people.
+    pub fn model_origin(&self) -> String {
+        match self.origins.0.get("model") {
+            Some(origin) => origin.to_string(),
+            None => "the first provider whose key was found".to_owned(),
+        }
+    }
+
     /// Every key with its value and origin, in the order of the documentation. No secret is in it.
     pub fn entries(&self) -> Vec<Entry> {
         let mut list = List { config: self, entries: Vec::new() };

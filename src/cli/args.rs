@@ -1,0 +1,107 @@
+//! The command line. A subcommand stands here from the day it works.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+
+/// A language server that carries a coding agent.
+///
+/// Without a subcommand it serves an editor on standard input and output.
+#[derive(Debug, Parser)]
+#[command(name = "ropeway", version, max_term_width = 100)]
+pub(super) struct Args {
+    /// How it was asked to serve, where no subcommand is named.
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+    /// What to log.
+    #[command(flatten)]
+    pub(super) logging: LoggingArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve an editor (the default)
+    Serve(ServeArgs),
+    /// Tell whether the selected model can run, and what stands in its way
+    Doctor(DoctorArgs),
+    /// Show or check the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub(super) struct ServeArgs {
+    /// Serve on standard input and output; the default, accepted because editors say it
+    #[arg(long, conflicts_with = "listen")]
+    stdio: bool,
+    /// Serve the first client that connects to this loopback address instead
+    #[arg(long, value_name = "127.0.0.1:PORT", value_parser = loopback)]
+    pub(super) listen: Option<SocketAddr>,
+    /// Sent by VS Code's client; the same number comes with `initialize`.
+    #[arg(long = "clientProcessId", hide = true)]
+    client_process_id: Option<u32>,
+}
+
+impl ServeArgs {
+    /// Whether any of it was said.
+    pub(super) fn given(&self) -> bool {
+        self.stdio || self.listen.is_some()
+    }
+}
+
+/// A socket is open to everyone on its network and knows no password.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "write 127.0.0.1:PORT".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("only an address of this machine can be served: write 127.0.0.1:PORT".to_owned())
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct LoggingArgs {
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Log more; twice: for debugging
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Log to this file, too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) log_file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// For machines
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print every setting in force, and where it was set
+    Show,
+    /// Tell everything that is wrong with a file (without FILE: your own, and ropeway.toml in this directory)
+    Check {
+        /// A project's file if it is named ropeway.toml, else a user's
+        file: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,70 @@
+//! `ropeway config`: what is in force and where from, and what is wrong with a file.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::args::ConfigCommand;
+use super::{DONE, FAILED, complain, current_dir, sources};
+use crate::config::{EnvSnapshot, Problem, Severity, check_file, load};
+
+pub(super) fn config(command: &ConfigCommand, env: EnvSnapshot) -> anyhow::Result<u8> {
+    match command {
+        ConfigCommand::Show => show(env),
+        ConfigCommand::Check { file: Some(file) } => check_named(file, &env),
+        ConfigCommand::Check { file: None } => check_all(env),
+    }
+}
+
+/// One line for each key: `key = value  # origin`. Problems go to standard error, so that the lines stay TOML.
+fn show(env: EnvSnapshot) -> anyhow::Result<u8> {
+    let loaded = load(&sources(env));
+    for problem in loaded.problems.iter() {
+        complain(&problem.to_string());
+    }
+    let entries = loaded.config.entries();
+    let width = entries.iter().map(|entry| entry.line().chars().count()).max().unwrap_or(0).min(60);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for entry in &entries {
+        writeln!(out, "{:width$}  # {}", entry.line(), entry.origin)?;
+    }
+    if let Some(reason) = &loaded.config.model_missing {
+        writeln!(out, "# model: {reason}")?;
+    }
+    out.flush()?;
+    Ok(DONE)
+}
+
+fn check_named(file: &Path, env: &EnvSnapshot) -> anyhow::Result<u8> {
+    std::fs::metadata(file).with_context(|| format!("cannot check {}", file.display()))?;
+    report(&check_file(file, env), &[file])
+}
+
+/// Everything that has a say here, also the environment.
+fn check_all(env: EnvSnapshot) -> anyhow::Result<u8> {
+    let project = current_dir()?.join("ropeway.toml");
+    let user = env.user_file();
+    let present: Vec<&Path> =
+        user.as_deref().into_iter().chain([project.as_path()]).filter(|path| path.exists()).collect();
+    report(&load(&sources(env)).problems, &present)
+}
+
+/// Prints the problems; the code is 1 if one is an error.
+fn report(problems: &[Problem], files: &[&Path]) -> anyhow::Result<u8> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for problem in problems {
+        writeln!(out, "{problem}")?;
+    }
+    for file in files {
+        if problems.iter().all(|problem| problem.origin.file.as_deref() != Some(file)) {
+            writeln!(out, "{}: no problems", file.display())?;
+        }
+    }
+    if files.is_empty() && problems.is_empty() {
+        writeln!(out, "there is no configuration file; the defaults are in force")?;
+    }
+    out.flush()?;
+    let bad = problems.iter().any(|problem| problem.severity == Severity::Error);
+    Ok(if bad { FAILED } else { DONE })
+}
