@@ -107,6 +107,10 @@ pub(super) fn nearest(wrong: &str, table: &str, known: &[&str]) -> Option<String
         return None;
     }
     let wrong = folded(wrong);
+    // `idle` for `idle_ms` is nearer than its distance says.
+    if let Some(longer) = known.iter().find(|key| wrong.len() >= 3 && folded(key).starts_with(&wrong)) {
+        return Some((*longer).to_owned());
+    }
     let (distance, best) = known
         .iter()
         .map(|key| (strsim::osa_distance(&wrong, &folded(key)), *key))

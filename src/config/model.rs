@@ -122,27 +122,28 @@ impl ModelLayer {
 
 fn price(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Price> {
     let dollars = || float(0.0, 100_000.0);
-    let (input, cached_input, cache_write, output) = reader.table(key, node, |table| {
+    let (complete, input, cached_input, cache_write, output) = reader.table(key, node, |table| {
         (
+            table.get("input").is_some() && table.get("output").is_some(),
             table.take("input", dollars()),
             table.take("cached_input", dollars()),
             table.take("cache_write", dollars()),
             table.take("output", dollars()),
         )
     })?;
-    let (Some(input), Some(output)) = (input, output) else {
+    if !complete {
         reader.error(
             key,
             &node.span,
             "`price` needs `input` and `output`, in US dollars per million tokens".to_owned(),
         );
         return None;
-    };
+    }
     Some(Price {
-        input: input.value,
+        input: input?.value,
         cached_input: cached_input.map(|at| at.value),
         cache_write: cache_write.map(|at| at.value),
-        output: output.value,
+        output: output?.value,
     })
 }
 

@@ -106,8 +106,11 @@ fn toml_node(value: Spanned<DeValue<'_>>, depth: usize) -> Node {
     let value = match value.into_inner() {
         DeValue::String(text) => Value::String(text.into_owned()),
         DeValue::Boolean(yes) => Value::Bool(yes),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or(Value::Other("an integer beyond 64 bits"), Value::Integer),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) if number.as_str().is_empty() => Value::Other("an integer without digits"),
+            Err(_) => Value::Other("an integer beyond 64 bits"),
+        },
         DeValue::Float(number) => {
             number.as_str().parse().map_or(Value::Other("a number that cannot be read"), Value::Float)
         }

@@ -112,6 +112,10 @@ impl<'s, 'n> Table<'_, 's, 'n> {
 
     /// The value of a key, if it is there.
     pub(super) fn get(&mut self, key: &'static str) -> Option<&'n Node> {
+        let path = self.path_of(key);
+        // Free names may hold dots, which a dotted key cannot tell apart.
+        let free = ["models.", "providers."].iter().any(|table| path.starts_with(table));
+        debug_assert!(free || keys::is_key(&path), "`{path}` is missing in the list of keys");
         self.known.push(key);
         let found = self.entries.iter().find(|(name, _)| name.text == key);
         found.map(|(_, node)| node).filter(|node| !matches!(node.value, Value::Null))
@@ -201,6 +205,11 @@ impl<'s, 'n> Table<'_, 's, 'n> {
         }
         for (name, node) in self.entries {
             if self.known.contains(&name.text.as_str()) || matches!(node.value, Value::Null) {
+                continue;
+            }
+            if self.reader.problems.len() >= MAX_PROBLEMS {
+                // Only counted: the nearest key takes longer to find than all the rest.
+                self.reader.dropped += 1;
                 continue;
             }
             let path = self.path_of(&name.text);

@@ -4,6 +4,8 @@
 
 mod support;
 
+mod cli;
+mod config;
 mod host;
 mod initialize;
 mod llm;

@@ -16,10 +16,10 @@ use crate::config::Config;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Fills in what is found. Providers that could not be asked anyway are left alone: nobody wants the address of a
-/// provider without a key to be called.
+/// provider without a key to be called, nor any address while it is not known which ones the user wants.
 pub(super) fn providers(reports: &mut [ProviderReport], config: &Config) -> anyhow::Result<()> {
     let asked: Vec<_> = reports.iter_mut().filter(|report| report.not_ready.is_none()).collect();
-    if asked.is_empty() {
+    if asked.is_empty() || config.model.is_none() {
         return Ok(());
     }
     // Fails only if there is one already, which then is used.
