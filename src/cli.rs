@@ -55,8 +55,8 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
     }
     logging::start(&args.logging, &env)?;
     match args.command {
-        None => serve::serve(&args.serve, env),
-        Some(Command::Serve(serve)) => serve::serve(if serve.given() { &serve } else { &args.serve }, env),
+        None => serve::serve(&args.serve, &env),
+        Some(Command::Serve(serve)) => serve::serve(if serve.given() { &serve } else { &args.serve }, &env),
         Some(Command::Doctor(doctor)) => doctor::doctor(&doctor, env),
         Some(Command::Config { command }) => config::config(&command, env),
     }

@@ -18,6 +18,7 @@ use tracing_subscriber::{Layer, fmt, registry};
 
 use super::args::LoggingArgs;
 use crate::config::EnvSnapshot;
+use crate::lsp::server::log_panics;
 
 /// Starts the logs for the rest of the process, and keeps a panic's text out of them.
 pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<()> {
@@ -48,13 +49,7 @@ pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<()>
         }
     }
     .context("logs were started twice")?;
-    std::panic::set_hook(Box::new(|panic| {
-        // The text of a panic may quote a buffer or a key; the place is what a report needs.
-        match panic.location() {
-            Some(at) => tracing::error!("a bug in ropeway: panic at {}:{}; please report it", at.file(), at.line()),
-            None => tracing::error!("a bug in ropeway: panic at an unknown place; please report it"),
-        }
-    }));
+    log_panics();
     Ok(())
 }
 

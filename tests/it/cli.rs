@@ -2,10 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the program reads")]
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 
@@ -244,4 +244,114 @@ fn a_log_file_that_cannot_be_opened_is_named() {
     assert!(ran.err.contains("cannot open the log file no/such/dir.log"), "{}", ran.err);
     assert_eq!(place.run(&["config", "show", "--log-file", "it.log"], &[]).code, Some(0));
     assert!(place.path("it.log").exists());
+}
+
+/// A message in its frame.
+fn frame(message: &Json) -> Vec<u8> {
+    let body = message.to_string();
+    format!("Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// The messages in what a server wrote; anything else on its standard output is an error.
+fn messages(mut bytes: &[u8]) -> Vec<Json> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a header");
+        let header = std::str::from_utf8(&bytes[..end]).unwrap();
+        let length = header.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+        let length: usize = length.parse().unwrap();
+        let body = &bytes[end + 4..end + 4 + length];
+        messages.push(serde_json::from_slice(body).unwrap());
+        bytes = &bytes[end + 4 + length..];
+    }
+    messages
+}
+
+fn session(end: &[&str]) -> Vec<u8> {
+    let initialize = serde_json::json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": { "processId": null, "rootUri": null, "capabilities": {} },
+    });
+    let mut bytes = frame(&initialize);
+    bytes.extend(frame(&serde_json::json!({ "jsonrpc": "2.0", "method": "initialized", "params": {} })));
+    for method in end {
+        let mut message = serde_json::json!({ "jsonrpc": "2.0", "method": method });
+        if *method == "shutdown" {
+            message["id"] = 2.into();
+        }
+        bytes.extend(frame(&message));
+    }
+    bytes
+}
+
+/// Speaks a whole session over standard input and output, then closes the input.
+fn serve(args: &[&str], env: &[(&str, &str)], input: &[u8]) -> (Option<i32>, Vec<Json>, String) {
+    let place = Place::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ropeway"))
+        .args(args)
+        .env_clear()
+        .env("HOME", place.dir.path())
+        .envs(env.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), messages(&output.stdout), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_session_that_was_shut_down_exits_with_0_however_it_is_asked_to_serve() {
+    for args in [&[][..], &["--stdio"], &["serve"], &["serve", "--stdio"], &["--stdio", "--clientProcessId=1"]] {
+        let (code, messages, err) = serve(args, &[], &session(&["shutdown", "exit"]));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{args:?}");
+        let answer = messages.iter().find(|message| message["id"] == 1).unwrap();
+        assert_eq!(answer["result"]["serverInfo"]["name"], "ropeway", "{answer}");
+        assert!(messages.iter().any(|message| message["id"] == 2));
+    }
+    // Neovim and Helix just close after `shutdown`.
+    assert_eq!(serve(&[], &[], &session(&["shutdown"])).0, Some(0));
+}
+
+#[test]
+fn a_session_that_breaks_off_exits_with_1() {
+    assert_eq!(serve(&[], &[], &session(&[])).0, Some(1));
+    assert_eq!(serve(&[], &[], &session(&["exit"])).0, Some(1));
+    assert_eq!(serve(&[], &[], b"").0, Some(1));
+}
+
+#[test]
+fn logs_go_to_standard_error_only() {
+    let env = [("ROPEWAY_LOG", "trace")];
+    let (code, messages, err) = serve(&[], &env, &session(&["shutdown", "exit"]));
+    assert_eq!(code, Some(0));
+    assert!(messages.len() >= 2 && err.contains("the session has ended"), "{err}");
+    let (_, _, err) = serve(&["-v"], &[], &session(&["shutdown", "exit"]));
+    assert!(err.contains("INFO") && !err.contains("DEBUG"), "{err}");
+}
+
+#[test]
+fn one_client_is_served_over_a_loopback_connection() {
+    let place = Place::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ropeway"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env_clear()
+        .env("HOME", place.dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("ropeway: listening on ").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&session(&["shutdown", "exit"])).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    assert!(messages(&bytes).iter().any(|message| message["id"] == 2));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b""[..]));
 }
