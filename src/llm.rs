@@ -15,6 +15,9 @@ pub mod failure;
 pub mod models;
 pub mod openai;
 pub mod provider;
+mod reader;
+#[cfg(test)]
+mod recorded;
 pub mod retry;
 mod secrets;
 pub mod sse;

@@ -162,7 +162,7 @@ impl Client {
             let Failed { failure, hints } = match sent {
                 Ok(mut stream) => {
                     stream.timing.attempts = attempt;
-                    stream.timing.first_token = stream.timing.first_token.map(|_| begun.elapsed());
+                    stream.timing.first_event = begun.elapsed();
                     return Ok(stream);
                 }
                 Err(failed) => failed,
@@ -230,7 +230,6 @@ impl Client {
         let mut stream = ResponseStream::new(response, codec.decoder(Arc::clone(origin)), idle, secrets.clone());
         stream.timing.first_byte = first_byte;
         stream.first_event().await?;
-        stream.timing.first_token = Some(sent.elapsed());
         Ok(stream)
     }
 

@@ -8,8 +8,8 @@ use reqwest::Response;
 
 use crate::llm::failure::{Again, Failure};
 use crate::llm::provider::Decode;
+use crate::llm::reader::Reader;
 use crate::llm::secrets::Secrets;
-use crate::llm::sse::Parser;
 use crate::llm::transport::{read, spell};
 use crate::llm::{LlmError, LlmErrorKind, StreamEvent};
 
@@ -26,7 +26,7 @@ pub struct Timing {
     /// From the last attempt's start to the head of its answer.
     pub first_byte: Duration,
     /// From the call, failed attempts and waits included, to the first event.
-    pub first_token: Option<Duration>,
+    pub first_event: Duration,
     /// Attempts made.
     pub attempts: u32,
 }
@@ -34,8 +34,7 @@ pub struct Timing {
 /// The events of one response. Dropping it cancels the request.
 pub struct ResponseStream {
     response: Option<Response>,
-    parser: Parser,
-    decoder: Box<dyn Decode>,
+    reader: Reader,
     ready: VecDeque<StreamEvent>,
     /// What ended the stream; told after the events before it.
     failed: Option<Failure>,
@@ -64,8 +63,7 @@ impl ResponseStream {
             .map(|id| crate::llm::failure::clip(id, 200));
         Self {
             response: Some(response),
-            parser: Parser::new(),
-            decoder,
+            reader: Reader::new(decoder),
             ready: VecDeque::new(),
             failed: None,
             idle,
@@ -82,20 +80,18 @@ impl ResponseStream {
         self.timing
     }
 
-    /// Waits for the first event; a failure before it leaves nothing shown.
+    /// Waits for the first event. A failure that came with it counts as one before it: nothing has been shown.
     pub(crate) async fn first_event(&mut self) -> Result<(), Failure> {
-        while self.ready.is_empty() {
-            if let Some(failure) = self.failed.take() {
-                return Err(failure);
-            }
-            if !self.fill().await {
-                return Err(self.failed.take().unwrap_or_else(Failure::cut));
-            }
+        while self.ready.is_empty() && self.response.is_some() {
+            self.fill().await;
         }
-        Ok(())
+        match self.failed.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
     }
 
-    /// The next event; `None` after `Done`.
+    /// The next event; `None` after `Done`, and after an error. Dropping the future before it is ready loses nothing.
     ///
     /// # Errors
     /// The response failed. Events that came before have been given; no `Done` has.
@@ -109,28 +105,25 @@ impl ResponseStream {
                 return Ok(Some(event));
             }
             if let Some(failure) = self.failed.take() {
-                self.response = None;
                 let mut error = self.secrets.clean(failure.error);
                 error.request_id = error.request_id.or_else(|| self.request_id.clone());
                 return Err(error);
             }
-            if self.response.is_none() || !self.fill().await {
-                return match self.failed.is_some() {
-                    true => continue,
-                    false => Ok(None),
-                };
+            if self.response.is_none() {
+                return Ok(None);
             }
+            self.fill().await;
         }
     }
 
-    /// Reads once and decodes what came; `false` once nothing more will come. A failure is kept for later.
-    async fn fill(&mut self) -> bool {
-        let Some(response) = &mut self.response else { return false };
+    /// Reads once and decodes what came. A failure is kept until the events before it are given.
+    async fn fill(&mut self) {
+        let Some(response) = &mut self.response else { return };
         let chunk = match read(response, self.idle).await {
-            Ok(chunk) => chunk,
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return self.over(None),
             Err(failure) => return self.over(Some(failure)),
         };
-        let Some(chunk) = chunk else { return self.over(None) };
         self.received += chunk.len();
         if self.received > MAX_STREAM {
             return self.fail(Failure {
@@ -139,8 +132,7 @@ impl ResponseStream {
             });
         }
         let mut out = Vec::new();
-        let decoder = &mut self.decoder;
-        let fed = self.parser.feed::<Failure>(&chunk, &mut |name, data| decoder.event(name, data, &mut out));
+        let fed = self.reader.feed(&chunk, &mut out);
         if !out.is_empty() {
             self.last_event = Instant::now();
         }
@@ -149,39 +141,30 @@ impl ResponseStream {
             return self.fail(failure);
         }
         let silence = self.idle * SILENCE;
-        if self.last_event.elapsed() > silence {
-            return self.fail(Failure::new(
+        if self.last_event.elapsed() > silence && !self.reader.is_done() {
+            self.fail(Failure::new(
                 LlmErrorKind::Timeout,
                 format!("the response gave signs of life but no content for {}", spell(silence)),
                 "try again, or ask for less reasoning",
                 Again::Never,
             ));
         }
-        true
     }
 
     /// The body is over, well or badly. Whether that is an error is for the protocol to say: everything may have come.
-    fn over(&mut self, broken: Option<Failure>) -> bool {
-        let mut out = Vec::new();
-        let decoder = &mut self.decoder;
-        // An event cut in two is no event, and no news beside the cut itself.
-        let _ = self.parser.finish::<Failure>(&mut |name, data| decoder.event(name, data, &mut out));
-        let ended = self.decoder.end(&mut out);
-        self.ready.extend(out);
+    fn over(&mut self, broken: Option<Failure>) {
         self.response = None;
+        let mut out = Vec::new();
+        let ended = self.reader.end(&mut out);
+        self.ready.extend(out);
         if let Err(cut) = ended {
             self.failed = Some(broken.unwrap_or(cut));
         }
-        false
     }
 
-    fn fail(&mut self, failure: Failure) -> bool {
-        // What comes after the protocol's end is none of the answer's business.
-        if !self.decoder.is_done() {
-            self.failed = Some(failure);
-        }
+    fn fail(&mut self, failure: Failure) {
         self.response = None;
-        false
+        self.failed = Some(failure);
     }
 
     /// The answer is complete. Its connection is only given back to the pool once the body has been read to the end,

@@ -159,15 +159,13 @@ impl Transport {
         }
         let pool = self.pool(provider);
         let client = self.client(&pool, provider).await?;
-        let opened = pool.opened.load(Ordering::Relaxed);
+        // Whether this very request gets a pooled connection is not told; that there is none yet is certain.
+        let pooled = pool.opened.load(Ordering::Relaxed) > 0;
         let limit = provider.timeouts.first_byte;
         let request = client.request(method, url).headers(headers).body(body);
         match tokio::time::timeout(limit, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => {
-                let reused = pool.opened.load(Ordering::Relaxed) == opened;
-                Err(not_sent(&error, reused, provider.timeouts.connect))
-            }
+            Ok(Err(error)) => Err(not_sent(&error, pooled, provider.timeouts.connect)),
             Err(_) => Err(Failure::new(
                 LlmErrorKind::Timeout,
                 format!("no answer within {}", spell(limit)),
@@ -240,7 +238,7 @@ fn install_crypto() {
     });
 }
 
-fn not_sent(error: &reqwest::Error, reused: bool, connect: Duration) -> Failure {
+fn not_sent(error: &reqwest::Error, pooled: bool, connect: Duration) -> Failure {
     let cause = root_cause(error);
     if error.is_builder() {
         return Failure::new(
@@ -275,8 +273,8 @@ fn not_sent(error: &reqwest::Error, reused: bool, connect: Duration) -> Failure 
         LlmErrorKind::Network,
         format!("the connection closed before any answer: {cause}"),
         "try again",
-        // A pooled connection that its server had closed meanwhile.
-        if reused { Again::Now } else { Again::Later },
+        // Most likely a pooled connection that its server had closed meanwhile.
+        if pooled { Again::Now } else { Again::Later },
     )
 }
 

@@ -1,30 +1,99 @@
 //! The model client against a loopback server that does what servers do.
 
-use std::io::{Read, Write};
+mod echo;
+mod faults;
+mod flow;
 
-use serde_json::json;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::support::model::{Model, Turn};
+use ropeway::config::{ProviderConfig, ProviderKind, Timeouts};
+use ropeway::llm::{
+    Client, ClientSettings, LlmError, Message, Request, Response, ResponseStream, RetryNotice, StreamEvent, ToolSpec,
+};
+use serde_json::value::RawValue;
 
-#[test]
-fn the_scripted_model_answers_in_the_protocol_of_the_path_and_keeps_the_connection() {
-    let model = Model::start();
-    model.script([Turn::text("hello"), Turn::calls([("read_file", json!({"path": "a.rs"}))])]);
-    let mut stream = std::net::TcpStream::connect(model.address()).unwrap();
-    let mut ask = |path: &str, last: &str| {
-        write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}").unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"0\r\n\r\n") {
-            let mut buffer = [0; 4096];
-            let n = stream.read(&mut buffer).unwrap();
-            answer.extend_from_slice(&buffer[..n]);
-        }
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.contains(last), "{answer}");
+use crate::support::model::{Model, Protocol};
+
+/// A canary that must never be seen in an error.
+const KEY: &str = "sk-canary-0123456789";
+
+const BOTH: [Protocol; 2] = [Protocol::OpenAi, Protocol::Anthropic];
+
+fn provider(model: &Model, protocol: Protocol) -> ProviderConfig {
+    let (name, kind, url) = match protocol {
+        Protocol::OpenAi => ("open", ProviderKind::OpenAi, model.openai_url()),
+        Protocol::Anthropic => ("anth", ProviderKind::Anthropic, model.anthropic_url()),
     };
-    ask("/v1/chat/completions", "data: [DONE]");
-    ask("/v1/messages", "event: message_stop");
-    assert_eq!(model.connections(), 1);
-    assert_eq!(model.turns_left(), 0);
-    assert_eq!(model.requests().len(), 2);
+    let long = Duration::from_secs(60);
+    ProviderConfig {
+        name: name.to_owned(),
+        kind,
+        base_url: url.parse().unwrap(),
+        api_key_env: None,
+        key: Some(KEY.to_owned().into()),
+        key_missing: None,
+        headers: Vec::new(),
+        timeouts: Timeouts { connect: long, first_byte: long, idle: long },
+        options: serde_json::Map::new(),
+    }
+}
+
+fn client() -> Arc<Client> {
+    Client::new(ClientSettings { wait_scale: 0.0, ..ClientSettings::default() })
+}
+
+fn tool(name: &'static str) -> ToolSpec {
+    let schema =
+        RawValue::from_string(r#"{"type":"object","properties":{"path":{"type":"string"}}}"#.to_owned()).unwrap();
+    ToolSpec { name, description: "a tool", schema: Arc::from(schema) }
+}
+
+fn request(messages: Vec<Message>) -> Request {
+    Request {
+        model: Arc::from("m-1"),
+        system: Arc::from("be brief"),
+        tools: Arc::from([tool("read_file"), tool("grep")]),
+        messages,
+        max_output_tokens: 1000,
+        temperature: None,
+        parallel_tools: true,
+    }
+}
+
+fn hello() -> Request {
+    request(vec![Message::User(Arc::from("hello"))])
+}
+
+fn quiet(_: RetryNotice) {}
+
+/// Collects the notices of retries.
+#[derive(Default)]
+struct Notices(Mutex<Vec<RetryNotice>>);
+
+impl Notices {
+    fn take(&self, notice: RetryNotice) {
+        self.0.lock().unwrap().push(notice);
+    }
+
+    fn waits(&self) -> Vec<u128> {
+        self.0.lock().unwrap().iter().map(|notice| notice.wait.as_millis()).collect()
+    }
+}
+
+/// Reads a stream to its end.
+async fn drain(stream: &mut ResponseStream) -> Result<(Vec<StreamEvent>, Response), LlmError> {
+    let mut events = Vec::new();
+    while let Some(event) = stream.next().await? {
+        if let StreamEvent::Done(response) = event {
+            return Ok((events, *response));
+        }
+        events.push(event);
+    }
+    panic!("the stream ended without an end: {events:?}");
+}
+
+async fn ask(client: &Client, provider: &ProviderConfig, request: &Request) -> Result<Response, LlmError> {
+    let mut stream = client.stream(provider, request, &quiet).await?;
+    Ok(drain(&mut stream).await?.1)
 }

@@ -213,3 +213,127 @@ fn mark(messages: &mut [WireMessage<'_>]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::ProviderKind;
+    use crate::ids::CallId;
+    use crate::llm::endpoint::example;
+    use crate::llm::{ToolCall, ToolSpec};
+
+    fn request(messages: Vec<Message>) -> Request {
+        let schema = RawValue::from_string("{\"type\":\"object\"}".to_owned()).unwrap();
+        Request {
+            model: Arc::from("m"),
+            system: Arc::from("s"),
+            tools: Arc::from([ToolSpec { name: "t", description: "d", schema: Arc::from(schema) }]),
+            messages,
+            max_output_tokens: 7,
+            temperature: Some(0.5),
+            parallel_tools: false,
+        }
+    }
+
+    fn encoded(request: &Request, options: Value) -> Value {
+        let mut provider = example(ProviderKind::Anthropic, "https://a.b");
+        provider.options = options.as_object().unwrap().clone();
+        serde_json::from_slice(&body(request, &provider).unwrap()).unwrap()
+    }
+
+    fn user(text: &str) -> Message {
+        Message::User(Arc::from(text))
+    }
+
+    fn turn(ids: &[&str]) -> Message {
+        let call = |id: &&str| ToolCall { id: CallId::from(*id), name: Arc::from("t"), arguments: Arc::from("{}") };
+        Message::Assistant(Arc::new(AssistantTurn {
+            calls: ids.iter().map(call).collect(),
+            ..AssistantTurn::default()
+        }))
+    }
+
+    fn results(ids: &[&str]) -> Message {
+        let result = |id: &&str| ToolResult {
+            call: CallId::from(*id),
+            name: Arc::from("t"),
+            content: Arc::from(""),
+            is_error: false,
+        };
+        Message::ToolResults(ids.iter().map(result).collect())
+    }
+
+    #[test]
+    fn a_temperature_goes_to_older_versions_only() {
+        let request = request(vec![user("hi")]);
+        assert!(encoded(&request, json!({})).get("temperature").is_none());
+        assert_eq!(encoded(&request, json!({"version": "2023-06-01"}))["temperature"], json!(0.5));
+    }
+
+    #[test]
+    fn thinking_and_effort_pass_and_serial_calls_are_asked_for() {
+        let options = json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}, "beta": "x", "path_prefix": "/v2"});
+        let body = encoded(&request(vec![user("hi")]), options);
+        assert_eq!((&body["thinking"]["type"], &body["output_config"]["effort"]), (&json!("adaptive"), &json!("low")));
+        assert_eq!(body["tool_choice"], json!({"type": "auto", "disable_parallel_tool_use": true}));
+        assert!(body.get("beta").is_none() && body.get("path_prefix").is_none());
+    }
+
+    #[test]
+    fn marks_stand_on_the_system_and_on_our_last_two_messages() {
+        let messages = vec![user("a"), turn(&["i"]), results(&["i"]), turn(&["j"]), results(&["j"])];
+        let marked = encoded(&request(messages.clone()), json!({}));
+        assert_eq!(marked.to_string().matches("cache_control").count(), 3);
+        assert!(marked["system"][0].get("cache_control").is_some());
+        assert!(marked["messages"][4]["content"][0].get("cache_control").is_some());
+        assert!(marked["messages"][2]["content"][0].get("cache_control").is_some());
+        let plain = encoded(&request(messages.clone()), json!({"prompt_cache": false}));
+        assert!(!plain.to_string().contains("cache_control"));
+        let mut without_system = request(messages);
+        without_system.system = Arc::from(" ");
+        let body = encoded(&without_system, json!({}));
+        assert!(body.get("system").is_none() && body["tools"][0].get("cache_control").is_some());
+    }
+
+    #[test]
+    fn results_and_what_the_user_says_next_are_one_message_results_first() {
+        let body = encoded(
+            &request(vec![user("a"), turn(&["i", "j"]), results(&["i", "j"]), user("go on"), user("")]),
+            json!({"prompt_cache": false}),
+        );
+        assert_eq!(body["messages"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            body["messages"][2],
+            json!({"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "i"},
+                {"type": "tool_result", "tool_use_id": "j"},
+                {"type": "text", "text": "go on"},
+            ]})
+        );
+    }
+
+    #[test]
+    fn empty_texts_and_empty_turns_are_left_out() {
+        let body =
+            encoded(&request(vec![user("a"), turn(&[]), user(" \n"), user("b")]), json!({"prompt_cache": false}));
+        assert_eq!(
+            body["messages"],
+            json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}])
+        );
+    }
+
+    #[test]
+    fn ids_this_api_refuses_are_changed_alike_on_both_sides_and_stay_apart() {
+        let body =
+            encoded(&request(vec![user("a"), turn(&["a.b", "a/b", ""]), results(&["a.b", "a/b", ""])]), json!({}));
+        let (uses, answers) = (&body["messages"][1]["content"], &body["messages"][2]["content"]);
+        for at in 0..3 {
+            assert_eq!(uses[at]["id"], answers[at]["tool_use_id"]);
+        }
+        assert_ne!(uses[0]["id"], uses[1]["id"]);
+    }
+}

@@ -167,11 +167,88 @@ fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMess
 }
 
 fn assistant<'a>(turn: &'a AssistantTurn, provider: &ProviderConfig) -> WireMessage<'a> {
+    let unwanted = |raw: &RawValue| {
+        provider.options.get("echo_reasoning") == Some(&serde_json::Value::Bool(false))
+            && raw.get().contains("\"reasoning")
+    };
     match &turn.raw {
-        Some(raw) if made_by(&turn.origin, provider) => WireMessage::Echo(raw),
+        Some(raw) if made_by(&turn.origin, provider) && !unwanted(raw) => WireMessage::Echo(raw),
         _ => {
             let calls = turn.calls.iter().map(|call| (call, None));
             WireMessage::Assistant(Assistant::new(&turn.text, "", (ReasoningField::None, ""), calls))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::ProviderKind;
+    use crate::llm::endpoint::example;
+
+    fn request(tools: bool) -> Request {
+        let schema = RawValue::from_string("{\"type\":\"object\"}".to_owned()).unwrap();
+        let spec = ToolSpec { name: "t", description: "d", schema: Arc::from(schema) };
+        Request {
+            model: Arc::from("m"),
+            system: Arc::from(""),
+            tools: if tools { Arc::from([spec]) } else { Arc::from([]) },
+            messages: vec![Message::User(Arc::from("hi"))],
+            max_output_tokens: 7,
+            temperature: Some(0.5),
+            parallel_tools: false,
+        }
+    }
+
+    fn encoded(request: &Request, url: &str, options: Value) -> Value {
+        let mut provider = example(ProviderKind::OpenAi, url);
+        provider.options = options.as_object().unwrap().clone();
+        serde_json::from_slice(&body(request, &provider).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_switch_for_serial_calls_is_sent_with_tools_only() {
+        let with = encoded(&request(true), "https://a.b/v1", json!({}));
+        assert_eq!(with["parallel_tool_calls"], false);
+        assert_eq!(with["tools"][0]["function"]["parameters"], json!({"type": "object"}));
+        let without = encoded(&request(false), "https://a.b/v1", json!({}));
+        assert!(without.get("parallel_tool_calls").is_none() && without.get("tools").is_none());
+    }
+
+    #[test]
+    fn limits_temperature_and_options_stand_where_they_should() {
+        let plain = encoded(&request(false), "https://a.b/v1", json!({}));
+        assert_eq!((&plain["max_completion_tokens"], &plain["temperature"]), (&json!(7), &json!(0.5)));
+        assert_eq!(plain["messages"], json!([{"role": "user", "content": "hi"}]));
+        let old =
+            encoded(&request(false), "https://a.b/v1", json!({"max_tokens_field": "max_tokens", "temperature": 1}));
+        assert_eq!((&old["max_tokens"], &old["temperature"]), (&json!(7), &json!(1)));
+        assert!(old.get("max_completion_tokens").is_none() && old.get("max_tokens_field").is_none());
+    }
+
+    #[test]
+    fn only_openai_itself_is_asked_to_leave_out_padding() {
+        let official = encoded(&request(false), "https://api.openai.com/v1", json!({}));
+        assert_eq!(official["stream_options"], json!({"include_usage": true, "include_obfuscation": false}));
+    }
+
+    #[test]
+    fn reasoning_is_not_sent_back_where_the_user_says_so() {
+        let raw = r#"{"role":"assistant","content":null,"reasoning_content":"r","tool_calls":[]}"#;
+        let mut request = request(false);
+        request.messages.push(Message::Assistant(Arc::new(AssistantTurn {
+            origin: Arc::from("p/m"),
+            text: "x".to_owned(),
+            calls: Vec::new(),
+            raw: Some(Arc::from(RawValue::from_string(raw.to_owned()).unwrap())),
+        })));
+        let echoed = encoded(&request, "https://a.b/v1", json!({}));
+        assert_eq!(echoed["messages"][1], serde_json::from_str::<Value>(raw).unwrap());
+        let without = encoded(&request, "https://a.b/v1", json!({"echo_reasoning": false}));
+        assert_eq!(without["messages"][1], json!({"role": "assistant", "content": "x"}));
     }
 }

@@ -4,6 +4,14 @@ use serde_json::Value;
 
 use super::{Protocol, anthropic, openai};
 
+/// An HTTP answer that is no stream.
+#[derive(Clone, Debug)]
+pub(super) struct Plain {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: String,
+}
+
 /// What the model answers to one request.
 #[derive(Clone, Debug, Default)]
 pub struct Turn {
@@ -11,7 +19,7 @@ pub struct Turn {
     calls: Vec<(Option<String>, String, String)>,
     usage: (u64, u64, u64),
     stop: Option<(&'static str, &'static str)>,
-    pub(super) failure: Option<(u16, Vec<(String, String)>, String)>,
+    pub(super) failure: Option<Plain>,
 }
 
 impl Turn {
@@ -29,7 +37,7 @@ impl Turn {
     /// An HTTP failure instead of a turn.
     pub fn failure(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { failure: Some((status, headers, body.to_owned())), ..Self::default() }
+        Self { failure: Some(Plain { status, headers, body: body.to_owned() }), ..Self::default() }
     }
 
     /// Says this before its calls.

@@ -114,15 +114,20 @@ impl Reply {
 
     /// Plays a whole turn.
     pub fn play(mut self, turn: &Turn, request: &Received) {
-        if let Some((status, headers, body)) = &turn.failure {
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            return self.status(*status, &headers, body);
+        if let Some(plain) = &turn.failure {
+            let headers: Vec<(&str, &str)> =
+                plain.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            return self.status(plain.status, &headers, &plain.body);
         }
         self.sse();
-        for event in turn.events(request.protocol()) {
+        let mut events = turn.events(request.protocol());
+        let last = events.pop().unwrap_or_default();
+        for event in events {
             self.send(event);
         }
-        self.end();
+        // In one write with the end of the body: the client can give the connection back with the last event.
+        self.wire(format!("{:x}\r\n{last}\r\n0\r\n\r\n", last.len()));
+        self.step(Step::Complete);
     }
 }
 

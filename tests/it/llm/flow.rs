@@ -1,0 +1,183 @@
+//! Answers that go well: what is sent, when events come, what becomes of connections.
+
+use serde_json::json;
+
+use ropeway::llm::{Stop, StreamEvent, Usage};
+
+use super::{BOTH, KEY, ask, client, drain, hello, provider, quiet};
+use crate::support::model::{Model, Protocol, Turn, anthropic, openai};
+
+#[tokio::test]
+async fn a_turn_comes_with_its_text_calls_usage_and_request_id() {
+    for protocol in BOTH {
+        let model = Model::start();
+        model.script([Turn::calls([("read_file", json!({"path": "a.rs"})), ("grep", json!({"pattern": "x"}))])
+            .saying("I look. 😀")
+            .usage(100, 40, 7)]);
+        let response = ask(&client(), &provider(&model, protocol), &hello()).await.unwrap();
+        assert_eq!(response.turn.text, "I look. 😀");
+        let calls: Vec<_> = response.turn.calls.iter().map(|call| (&*call.name, &*call.arguments)).collect();
+        assert_eq!(calls, [("read_file", r#"{"path":"a.rs"}"#), ("grep", r#"{"pattern":"x"}"#)]);
+        assert_eq!(response.stop, Stop::ToolCalls);
+        assert_eq!(
+            response.usage,
+            Some(Usage { input_tokens: 100, cached_tokens: 40, cache_write_tokens: 0, output_tokens: 7 })
+        );
+        assert_eq!(response.request_id.as_deref(), Some("req-test"));
+    }
+}
+
+#[tokio::test]
+async fn the_request_is_what_the_provider_wants() {
+    let model = Model::start();
+    model.script([Turn::text("a"), Turn::text("b")]);
+    let client = client();
+    ask(&client, &provider(&model, Protocol::OpenAi), &hello()).await.unwrap();
+    ask(&client, &provider(&model, Protocol::Anthropic), &hello()).await.unwrap();
+    let [open, anth] = &model.requests()[..] else { panic!("two requests") };
+
+    assert_eq!((open.method.as_str(), open.path.as_str()), ("POST", "/v1/chat/completions"));
+    assert_eq!(open.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
+    assert_eq!(open.header("content-type"), Some("application/json"));
+    assert_eq!(open.header("accept-encoding"), None);
+    assert!(open.header("user-agent").unwrap().starts_with("ropeway/"));
+    assert_eq!(open.body["messages"][0], json!({"role": "system", "content": "be brief"}));
+    assert_eq!(open.body["stream_options"], json!({"include_usage": true}));
+
+    assert_eq!(anth.path, "/v1/messages");
+    assert_eq!((anth.header("x-api-key"), anth.header("authorization")), (Some(KEY), None));
+    assert_eq!(anth.header("anthropic-version"), Some("2026-10-21"));
+    assert_eq!(anth.body["max_tokens"], 1000);
+    assert_eq!(anth.body["tools"][1]["name"], "grep");
+}
+
+#[tokio::test]
+async fn headers_of_the_user_win_and_his_options_go_along() {
+    let model = Model::start();
+    model.script([Turn::text("a")]);
+    let mut provider = provider(&model, Protocol::OpenAi);
+    provider.headers = vec![("authorization".into(), "Basic b3duLXNlY3JldA".to_owned().into())];
+    provider.options = json!({"api": "chat", "reasoning_effort": "low"}).as_object().unwrap().clone();
+    ask(&client(), &provider, &hello()).await.unwrap();
+    let request = &model.requests()[0];
+    assert_eq!(request.header("authorization"), Some("Basic b3duLXNlY3JldA"));
+    assert_eq!((&request.body["reasoning_effort"], &request.body["api"]), (&json!("low"), &json!(null)));
+}
+
+#[tokio::test]
+async fn a_complete_call_is_given_while_the_response_goes_on() {
+    let model = Model::start();
+    let (client, provider) = (client(), provider(&model, Protocol::Anthropic));
+    let hello = hello();
+    let (answer, begun) = tokio::join!(
+        async {
+            let (_, mut reply) = model.expect().await;
+            reply.sse();
+            reply.send(anthropic::start(5, 0));
+            reply.send(anthropic::call(0, "toolu_1", "read_file"));
+            reply
+        },
+        client.stream(&provider, &hello, &quiet),
+    );
+    let mut stream = begun.unwrap();
+    assert!(matches!(stream.next().await.unwrap(), Some(StreamEvent::CallStarted { index: 0, .. })));
+    answer.send(anthropic::arguments(0, "{\"path\":\"a\"}"));
+    answer.send(anthropic::stop_block(0));
+    // The server sends nothing more until told, so this is an event before the end.
+    let Some(StreamEvent::Call { call, .. }) = stream.next().await.unwrap() else { panic!("the call comes now") };
+    assert_eq!(&*call.arguments, "{\"path\":\"a\"}");
+    answer.send(anthropic::finish("tool_use", 3));
+    answer.send(anthropic::done());
+    // The end is the protocol's: the HTTP body is still open.
+    assert!(matches!(stream.next().await.unwrap(), Some(StreamEvent::Done(_))));
+    assert!(stream.next().await.unwrap().is_none());
+    answer.end();
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_turns() {
+    for protocol in BOTH {
+        let model = Model::start();
+        model.script((0..5).map(|_| Turn::text("a")));
+        let (client, provider) = (client(), provider(&model, protocol));
+        for _ in 0..5 {
+            ask(&client, &provider, &hello()).await.unwrap();
+        }
+        // The pool may race a new connection against one that is just being given back, but not each time.
+        assert!(model.connections() < 5, "{} connections", model.connections());
+        let counters = client.counters();
+        assert_eq!((counters.requests, counters.retries), (5, 0));
+        assert!((1..5).contains(&counters.connections) && counters.reuse_rate() > 0.0, "{counters:?}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_stream_cancels_the_request() {
+    let model = Model::start();
+    let (client, provider, hello) = (client(), provider(&model, Protocol::OpenAi), hello());
+    let (mut reply, stream) = tokio::join!(
+        async {
+            let (_, mut reply) = model.expect().await;
+            reply.sse();
+            reply.send(openai::text("a"));
+            reply
+        },
+        client.stream(&provider, &hello, &quiet),
+    );
+    drop(stream.unwrap());
+    reply.closed().await;
+}
+
+#[tokio::test]
+async fn dropping_the_call_cancels_the_request() {
+    let model = Model::start();
+    let (client, provider, hello) = (client(), provider(&model, Protocol::OpenAi), hello());
+    let mut reply = tokio::select! {
+        (_, reply) = model.expect() => reply,
+        _ = client.stream(&provider, &hello, &quiet) => panic!("nothing was answered"),
+    };
+    reply.closed().await;
+}
+
+#[tokio::test]
+async fn pieces_of_any_size_on_the_wire_give_the_same_events() {
+    for protocol in BOTH {
+        let turn = Turn::calls([("read_file", json!({"path": "é😀.rs"}))]).saying("été 😀").usage(9, 3, 2);
+        let body: String = turn.events(protocol).concat();
+        let model = Model::start();
+        let (client, provider, hello) = (client(), provider(&model, protocol), hello());
+        let mut seen = Vec::new();
+        for size in [1, 3, 7, body.len()] {
+            let (_, answer) = tokio::join!(
+                async {
+                    let (_, mut reply) = model.expect().await;
+                    reply.sse();
+                    for piece in body.as_bytes().chunks(size) {
+                        reply.raw(piece);
+                    }
+                    reply.end();
+                },
+                async {
+                    let mut stream = client.stream(&provider, &hello, &quiet).await.unwrap();
+                    drain(&mut stream).await.unwrap()
+                },
+            );
+            seen.push(format!("{:?}", answer));
+        }
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_can_be_asked_whether_it_is_there() {
+    let model = Model::start();
+    model.script([Turn::failure(404, &[], ""), Turn::failure(401, &[], &format!("bad key {KEY}"))]);
+    let client = client();
+    let provider = provider(&model, Protocol::Anthropic);
+    assert_eq!(client.probe(&provider).await.unwrap().status, 404);
+    let refused = client.probe(&provider).await.unwrap_err();
+    assert_eq!(refused.status, Some(401));
+    assert!(!format!("{refused:?}").contains(KEY));
+    let asked = &model.requests()[0];
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/v1/models"));
+}
