@@ -232,12 +232,10 @@ impl<'a> LineEnds<'a> {
         self.next = Some(next.unwrap_or(usize::MAX));
         let above = || memchr::memrchr2(b'\n', b'\r', bytes);
         let Some(at) = next.filter(|&next| next < bytes.len()).or_else(above) else { return "\n" };
-        if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') {
-            "\r\n"
-        } else if bytes[at] == b'\n' && at > 0 && bytes[at - 1] == b'\r' {
-            "\r\n"
-        } else {
-            &self.text[at..=at]
+        match &bytes[at..] {
+            [b'\r', b'\n', ..] => "\r\n",
+            [b'\n', ..] if bytes[..at].ends_with(b"\r") => "\r\n",
+            _ => &self.text[at..=at],
         }
     }
 }

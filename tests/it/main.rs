@@ -11,4 +11,5 @@ mod initialize;
 mod llm;
 mod pump;
 mod sync;
+mod text_mirror;
 mod tidy;

@@ -110,8 +110,22 @@ impl Random {
 
     fn pieces(&mut self, at_most: usize) -> String {
         const PIECES: [&str; 16] = [
-            "a", "bc", " ", "\t", "é", "e\u{301}", "漢", "😀", "👩\u{200d}🚀", "\r\n", "\r\n", "\n", "\r", "\u{2028}",
-            "\u{85}", "\u{c}",
+            "a",
+            "bc",
+            " ",
+            "\t",
+            "é",
+            "e\u{301}",
+            "漢",
+            "😀",
+            "👩\u{200d}🚀",
+            "\r\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "\u{2028}",
+            "\u{85}",
+            "\u{c}",
         ];
         let count = self.below(at_most + 1);
         (0..count).map(|_| PIECES[self.below(PIECES.len())]).collect()

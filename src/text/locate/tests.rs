@@ -1,3 +1,5 @@
+//! What a quote finds and what is put in its place, case by case, and with texts that are made to be slow.
+
 use proptest::prelude::*;
 
 use super::super::arbitrary::text;
