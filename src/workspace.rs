@@ -116,19 +116,19 @@ impl State {
         self.counter
     }
 
-    /// The key of the document with this URI, and its path if it is in the workspace. Follows links, so that two
-    /// names of one file have one key.
-    fn place(&self, uri: &str) -> (DocKey, Option<WsPath>) {
-        let path = file_path(uri).and_then(|path| self.roots.of(&path));
-        match path.map(|path| beneath::real(&path).unwrap_or(path)) {
-            Some(path) => (key_of(&path), Some(path)),
-            None => (DocKey::of_uri(uri), None),
-        }
-    }
-
     /// The open document at `path`, which has no links in it.
     fn open_at(&self, path: &WsPath) -> Option<&Arc<Document>> {
         if self.documents.is_empty() { None } else { self.documents.get(&key_of(path)) }
+    }
+}
+
+/// The key of the document with this URI, and its path if it is in the workspace. Follows links, so that two names of
+/// one file have one key.
+fn place(roots: &Roots, uri: &str) -> (DocKey, Option<WsPath>) {
+    let path = file_path(uri).and_then(|path| roots.of(&path));
+    match path.map(|path| beneath::real(&path).unwrap_or(path)) {
+        Some(path) => (key_of(&path), Some(path)),
+        None => (DocKey::of_uri(uri), None),
     }
 }
 

@@ -87,7 +87,7 @@ impl Workspace {
                 let state = self.lock();
                 let Some(entry) = state.runs.get(run).and_then(|area| area.files.get(&path)) else { continue };
                 let waits = entry.from.is_some() && entry.want == Want::Text;
-                if entry.is_idle() || entry.is_sent() || waits || state.is_unsynced(&path) {
+                if entry.is_idle() || entry.is_sent() || waits || state.is_unsynced(entry.source(&path)) {
                     continue;
                 }
                 let version = state.open_at(&path).and_then(|document| document.version);

@@ -63,7 +63,7 @@ impl Area {
             && entry.want == Want::Text
             && sent.is_met_by(after)
         {
-            self.land_text(path, after, before, *counter);
+            self.land_text(path, after, *counter);
             return;
         }
         if entry.carried.base.len() == before.len() {
@@ -92,8 +92,7 @@ impl Area {
             && entry.want == Want::Text
             && sent.is_met_by(after)
         {
-            let before = sent.carried.base.clone();
-            self.land_text(path, after, &before, *counter);
+            self.land_text(path, after, *counter);
             return;
         }
         if !entry.exists && entry.from.is_none() && entry.want == Want::Text {
@@ -161,14 +160,14 @@ impl Area {
             && sent.duplicates > 0
             && sent.dropped.is_empty();
         if come {
-            let (after, before) = (entry.carried.base.clone(), sent.carried.base.clone());
+            let after = entry.carried.base.clone();
             *counter += 1;
-            self.land_text(path, &after, &before, *counter);
+            self.land_text(path, &after, *counter);
         }
     }
 
-    /// What was sent for the file that the user has at `path` is there: `after` holds it, `before` did not.
-    pub(super) fn land_text(&mut self, path: &WsPath, after: &Text, before: &Text, order: u64) {
+    /// What was sent for the file that the user has at `path` is there: `after` holds it.
+    pub(super) fn land_text(&mut self, path: &WsPath, after: &Text, order: u64) {
         let Some(seen) = self.seen_as(path) else { return };
         let Some(mut entry) = self.files.remove(&seen) else { return };
         let Phase::Sent(sent) = std::mem::replace(&mut entry.phase, Phase::Draft) else {
@@ -182,8 +181,7 @@ impl Area {
         let mut deed = if created { Deed::Created(sent.expected.clone()) } else { Deed::Edited };
         if let Some(mut earlier) = earlier {
             // Ours over ours: first the later one back, then the earlier one, as far as that is one text.
-            let exact = *after == sent.expected && earlier.undo.base.len() == sent.carried.base.len();
-            let _ = before;
+            let exact = *after == sent.expected && earlier.undo.base == sent.carried.base;
             if exact && let Ok(both) = undo.edits.compose(&earlier.undo.edits) {
                 undo.edits = super::carry::without_idle(after, both);
             } else {

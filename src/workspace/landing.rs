@@ -34,14 +34,19 @@ impl Workspace {
                 (Some(_), _) => Landing::NotYet,
             },
             Want::Text => {
-                let on_disk = || self.disk.read(path).ok().map(|file| (Text::from(&*file.text), file.stamp));
-                match open {
-                    Some(text) => self.look_for(run, path, entry.serial, &text, None),
-                    None => match on_disk() {
-                        Some((text, stamp)) => self.look_for(run, path, entry.serial, &text, Some(stamp)),
-                        None if !entry.exists => Landing::NotYet,
-                        None => Landing::Elsewhere,
-                    },
+                let file = if open.is_none() { self.disk.read(path).ok() } else { None };
+                match (open, file) {
+                    (Some(text), _) => self.look_for(run, path, entry.serial, &text, None),
+                    (None, Some(file)) => {
+                        let mut text = Text::from(&*file.text);
+                        // The writer of a closed file makes its line ends and its last one fit.
+                        if *file.format.conform(&sent.expected.to_string()) == *file.text {
+                            text = sent.expected.clone();
+                        }
+                        self.look_for(run, path, entry.serial, &text, Some(file.stamp))
+                    }
+                    (None, None) if !entry.exists => Landing::NotYet,
+                    (None, None) => Landing::Elsewhere,
                 }
             }
         }
@@ -78,8 +83,7 @@ impl Workspace {
             }
             entry.home = stamp.map_or(Home::Open, Home::Disk);
         }
-        let before = sent.carried.base.clone();
-        area.land_text(path, now, &before, order);
+        area.land_text(path, now, order);
         Landing::Landed
     }
 
@@ -92,7 +96,9 @@ impl Workspace {
         let mut state = self.lock();
         let order = state.next();
         let Some(area) = state.runs.get_mut(run) else { return Landing::NotYet };
-        let Some(entry) = area.files.remove(path) else { return Landing::NotYet };
+        if area.files.remove(path).is_none() {
+            return Landing::NotYet;
+        }
         let earlier = area.landed.remove(path);
         let made_by_us = earlier.as_ref().is_some_and(|earlier| matches!(earlier.deed, Deed::Created(_)));
         let mut undo = Carried::nothing(Text::default());
@@ -125,7 +131,6 @@ impl Workspace {
             area.landed.insert(to, Landed { home, undo, order, ..earlier });
             undo = Carried::nothing(Text::default());
         }
-        let _ = entry;
         area.landed.insert(path.clone(), Landed { deed, undo, home: Home::Nowhere, order, dropped: Vec::new() });
         Landing::Landed
     }

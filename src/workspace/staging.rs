@@ -48,6 +48,8 @@ pub struct StagedFile {
     pub after: Text,
     /// Whether the user must be asked before it is delivered.
     pub protection: Protection,
+    /// Whether we know what the client shows of it; if not, it is not delivered.
+    pub synced: bool,
 }
 
 /// What is to happen to a file.
@@ -237,6 +239,7 @@ impl Workspace {
                 before: entry.carried.base.clone(),
                 after: if gone { Text::default() } else { entry.text() },
                 protection: entry.protection,
+                synced: !state.is_unsynced(entry.source(path)),
             }
         });
         files.collect()

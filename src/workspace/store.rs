@@ -3,11 +3,12 @@
 //! `change` is the keystroke's path. It copies pointers, edits the rope in place and carries what is staged; nothing it
 //! does grows with the text, except where a client sends the whole text anew.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::carry;
 use super::document::{ContentChange, Document, Ring, Sync};
-use super::{State, Workspace};
+use super::{State, Workspace, place};
 use crate::disk::Stamp;
 use crate::ids::{DocVersion, Revision};
 use crate::paths::DocKey;
@@ -40,16 +41,21 @@ impl Workspace {
     /// The client opened a document. Opened twice, the last text counts, but nobody knows which one the client
     /// shows.
     pub fn open(&self, uri: &str, language: &str, version: Option<DocVersion>, text: Text) -> Sync {
-        let (key, path) = self.lock().place(uri);
-        // Asked before the lock is taken: a slow disk must not stop everyone else.
+        // Links and stamp are asked for before the lock is taken: a slow disk must not stop everyone else.
+        let (key, path) = place(&self.roots(), uri);
         let stamp = path.as_ref().and_then(|path| self.disk.stat(path).ok());
         let mut state = self.lock();
         let opened = state.next();
-        let twice = state.slots.contains_key(&key) && state.uris.get(uri) == Some(&key);
-        // Two names of one file, both open: each is a document of its own, the second by its name as it is spelt.
-        let (key, path) = match state.documents.get(&key) {
-            Some(other) if *other.uri != *uri => (DocKey::of_uri(&format!("{uri}#alias")), None),
-            _ => (key, path),
+        let known = state.uris.get(uri).cloned();
+        let twice = known.is_some();
+        let (key, path) = match (known, state.documents.get(&key)) {
+            (Some(known), _) => {
+                let path = state.documents.get(&known).and_then(|document| document.path.clone());
+                (known, path)
+            }
+            // Two names of one file, both open: each is a document of its own, and the first stands for the file.
+            (None, Some(_)) => (DocKey::of_uri(&format!("alias:{uri}")), None),
+            (None, None) => (key, path),
         };
         let uri: Arc<str> = Arc::from(uri);
         state.strangers.remove(&key);
@@ -87,7 +93,7 @@ impl Workspace {
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(key) = state.key(uri) else {
-            let (key, _) = state.place(uri);
+            let (key, _) = place(&state.roots, uri);
             let known = state.strangers.len() >= MAX_STRANGERS || !state.strangers.insert(key);
             return if known { Sync::StillLost } else { lost(uri, "it was changed before it was opened") };
         };
@@ -156,7 +162,7 @@ impl Workspace {
     pub fn close(&self, uri: &str) {
         let mut state = self.lock();
         let Some(key) = state.key(uri) else {
-            let (key, _) = state.place(uri);
+            let (key, _) = place(&state.roots, uri);
             state.strangers.remove(&key);
             return;
         };
@@ -201,27 +207,32 @@ impl State {
         if let Some(key) = self.uris.get(uri) {
             return Some(key.clone());
         }
-        let (key, _) = self.place(uri);
+        let (key, _) = place(&self.roots, uri);
         self.documents.contains_key(&key).then_some(key)
     }
 
     /// Gives each open document its place in the roots as they are now.
     pub(super) fn place_documents(&mut self) {
-        let documents: Vec<_> = self.documents.values().cloned().collect();
+        let mut documents: Vec<_> = self.documents.values().cloned().collect();
+        // Those that stood for their file keep doing so.
+        documents.sort_by_key(|document| (document.path.is_none(), document.uri.clone()));
         let mut placed = super::Snapshot::default();
         let into = Arc::make_mut(&mut placed);
+        let mut slots = HashMap::with_capacity(self.slots.len());
         for document in documents {
-            let (key, path) = self.place(&document.uri);
-            let (key, path) = if into.contains_key(&key) { (document.key.clone(), None) } else { (key, path) };
-            if key != document.key
-                && let Some(slot) = self.slots.remove(&document.key)
-            {
-                self.slots.insert(key.clone(), slot);
+            let (key, path) = place(&self.roots, &document.uri);
+            let (key, path) = match into.contains_key(&key) {
+                true => (DocKey::of_uri(&format!("alias:{}", document.uri)), None),
+                false => (key, path),
+            };
+            if let Some(slot) = self.slots.remove(&document.key) {
+                slots.insert(key.clone(), slot);
             }
             self.uris.insert(document.uri.clone(), key.clone());
             into.insert(key.clone(), Arc::new(Document { key, path, ..Document::clone(&document) }));
         }
         self.documents = placed;
+        self.slots = slots;
     }
 }
 

@@ -83,20 +83,20 @@ impl Workspace {
             (Deed::Created(text), Some(now)) if now.text == text || now.text.eq_folded(&text) => {
                 area.files.insert(path.clone(), entry(Want::Gone, true, Carried::nothing(now.text), home));
             }
-            (Deed::Created(text), Some(now)) => area.refuse(&path, "", &now.text, text.len()),
+            (Deed::Created(_), Some(now)) => area.refuse(&path, "", &now.text),
             (Deed::Deleted(text), None) if !there => {
                 let edits = EditSet::replace(0, 0..0, text.to_string()).unwrap_or_else(|_| EditSet::identity(0));
                 let carried = Carried::new(Text::default(), edits);
                 area.files.insert(path.clone(), entry(Want::Text, false, carried, Home::Nowhere));
             }
             (Deed::Deleted(text), now) => {
-                area.refuse(&path, &text.slice(0..1_000), &now.map(|now| now.text).unwrap_or_default(), 0);
+                area.refuse(&path, &text.slice(0..1_000), &now.map(|now| now.text).unwrap_or_default());
             }
             (Deed::Renamed(to), now) => {
                 drop(state);
                 self.rename_back(run, &path, &to, now.is_some());
             }
-            (Deed::Edited | Deed::Created(_), None) => area.refuse(&path, "", &Text::default(), 0),
+            (Deed::Edited | Deed::Created(_), None) => area.refuse(&path, "", &Text::default()),
         }
     }
 
@@ -105,7 +105,7 @@ impl Workspace {
         if taken || self.stage_rename(run, to, from).is_err() {
             let mut state = self.lock();
             if let Some(area) = state.runs.get_mut(run) {
-                area.refuse(from, "", &Text::default(), 0);
+                area.refuse(from, "", &Text::default());
             }
         }
     }
@@ -113,7 +113,7 @@ impl Workspace {
 
 impl Area {
     /// A whole file cannot be taken back because the user has done something to it.
-    fn refuse(&mut self, path: &WsPath, ours: &str, now: &Text, _landed: usize) {
+    fn refuse(&mut self, path: &WsPath, ours: &str, now: &Text) {
         let theirs = now.slice(0..1_000);
         let dropped = Dropped { at: 0..now.len(), lines: 0..now.lines(), ours: ours.to_owned(), theirs };
         self.drop_edits(path, vec![dropped]);

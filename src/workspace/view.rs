@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::Workspace;
 use super::carry::Carried;
-use super::entry::{Area, Dropped, Home, Want};
+use super::entry::{Area, Dropped, Entry, Home, Want};
 use crate::disk::{DiskError, Stamp};
 use crate::ids::{DocVersion, Revision, RunId};
 use crate::paths::{PathError, WsPath, beneath};
@@ -116,6 +116,8 @@ impl Overlay {
     }
 }
 
+const LOST: &str = "the server has lost track of the editor's buffer; this text may be wrong and is not edited";
+
 impl Workspace {
     /// The file as `run` sees it, or as the user does. May read the disk.
     pub fn read(&self, run: Option<&RunId>, path: &WsPath) -> Result<FileView, ReadError> {
@@ -138,21 +140,16 @@ impl Workspace {
             state.open_at(&path).and_then(|document| Some((document.clone(), state.slots.get(&document.key)?.about())))
         };
         let Some((document, (opened, stamp, dirty))) = open else {
+            let note = self.lock().is_unsynced(&path).then_some(LOST);
             let file = self.disk.read(&path)?;
             let text = Text::from(&*file.text);
             let stamp = file.stamp;
-            return Ok(FileView {
-                path,
-                text,
-                source: Source::Disk { stamp },
-                seen: Seen(At::Disk { stamp }),
-                note: None,
-            });
+            return Ok(FileView { path, text, source: Source::Disk { stamp }, seen: Seen(At::Disk { stamp }), note });
         };
         // Looked at only when there is something to lose: an unchanged buffer is reloaded by the editor.
         let moved = dirty && stamp.is_some() && self.disk.stat(&path).ok() != stamp;
         let note = match (document.synced, moved) {
-            (false, _) => Some("the server has lost track of this buffer; its text may be wrong and is not edited"),
+            (false, _) => Some(LOST),
             (true, true) => Some("the file on disk was changed, too, since it was opened; this is the unsaved buffer"),
             (true, false) => None,
         };
@@ -207,9 +204,12 @@ impl Workspace {
     pub(super) fn refresh(&self, run: &RunId, path: &WsPath) {
         for _ in 0..3 {
             let mut state = self.lock();
-            let Some(entry) = state.runs.get(run).and_then(|area| area.files.get(path)) else { return };
+            let Some(area) = state.runs.get(run) else { return };
+            let Some(entry) = area.files.get(path) else { return };
             let (source, home, serial) = (entry.source(path).clone(), entry.home, entry.serial);
-            if entry.is_sent() {
+            // A rename that is under way may have taken the old name already.
+            let renaming = entry.from.as_ref().and_then(|from| area.files.get(from)).is_some_and(Entry::is_sent);
+            if entry.is_sent() || renaming {
                 return;
             }
             if let Some(text) = state.open_at(&source).map(|document| document.text.clone()) {
