@@ -15,6 +15,8 @@ pub mod beneath;
 #[path = "paths/portable.rs"]
 pub mod beneath;
 pub mod root;
+#[cfg(test)]
+mod tests;
 pub mod uri;
 pub mod wspath;
 

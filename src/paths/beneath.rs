@@ -336,3 +336,9 @@ pub fn real(path: &WsPath) -> Result<WsPath, PathError> {
     }
     root.join(&done.join("/"))
 }
+
+/// Opens without the kernel's guard, for the test that compares the two ways.
+#[cfg(test)]
+pub(super) fn stepwise(root: &WsPath, rel: &str) -> Result<OwnedFd, Errno> {
+    root.root().dir().open_stepwise(rel, OFlags::RDONLY | OFlags::NONBLOCK)
+}

@@ -5,6 +5,7 @@
 
 use crate::disk::Eol;
 use crate::text::rebase::{self, rebase_hunks};
+use crate::text::diff;
 use crate::text::{Edit, EditSet, Text};
 
 /// Edits and the text they are for.
@@ -79,40 +80,28 @@ pub(super) struct Moved {
     pub(super) duplicates: usize,
 }
 
+/// Larger texts are compared by their common ends only: this runs where a keystroke may wait for it.
+const MAX_COMPARED: usize = 4 << 20;
+
 /// A small set of edits from one text to another.
 pub(super) fn difference(from: &Text, to: &Text) -> EditSet {
-    let start = common_prefix(from, to);
-    let end = common_suffix(from, to, from.len().min(to.len()) - start);
-    let edit = Edit::new(start..from.len() - end, to.slice(start..to.len() - end));
+    if from.len().max(to.len()) <= MAX_COMPARED {
+        return diff::refined(from, to);
+    }
+    let prefix = common(from.bytes(), to.bytes());
+    let (start, start_to) = (from.floor_boundary(prefix), to.floor_boundary(prefix));
+    let start = start.min(start_to);
+    let limit = from.len().min(to.len()) - start;
+    let mut suffix = common(from.bytes_reversed().take(limit), to.bytes_reversed().take(limit));
+    while !from.is_boundary(from.len() - suffix) || !to.is_boundary(to.len() - suffix) {
+        suffix -= 1;
+    }
+    let edit = Edit::new(start..from.len() - suffix, to.slice(start..to.len() - suffix));
     EditSet::new(from.len(), vec![edit]).unwrap_or_else(|_| EditSet::identity(from.len()))
 }
 
-/// The whole lines that differ.
-pub(super) fn line_hunks(from: &Text, to: &Text) -> EditSet {
-    let edits = difference(from, to);
-    let whole = edits.edits().iter().map(|edit| {
-        let start = from.line_start(from.line_at(edit.range.start));
-        let end = from.line_start(from.line_at(edit.range.end) + 1);
-        let text = format!("{}{}{}", from.slice(start..edit.range.start), edit.text, from.slice(edit.range.end..end));
-        Edit::new(start..end, text)
-    });
-    EditSet::new(from.len(), whole.collect()).unwrap_or_else(|_| EditSet::identity(from.len()))
-}
-
-fn common_prefix(a: &Text, b: &Text) -> usize {
-    let bytes = |text: &Text| text.chunks().map(str::to_owned).collect::<String>();
-    let (a_bytes, b_bytes) = (bytes(a), bytes(b));
-    let same = a_bytes.bytes().zip(b_bytes.bytes()).take_while(|(a, b)| a == b).count();
-    a.floor_boundary(same).min(b.floor_boundary(same))
-}
-
-fn common_suffix(a: &Text, b: &Text, limit: usize) -> usize {
-    let (a, b) = (a.to_string(), b.to_string());
-    let mut same = a.bytes().rev().zip(b.bytes().rev()).take(limit).take_while(|(a, b)| a == b).count();
-    while !a.is_char_boundary(a.len() - same) || !b.is_char_boundary(b.len() - same) {
-        same -= 1;
-    }
-    same
+fn common(a: impl Iterator<Item = u8>, b: impl Iterator<Item = u8>) -> usize {
+    a.zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// `edits` of `base` with what they leave as it is taken out of each, so that an unchanged line inside a replaced
