@@ -9,6 +9,8 @@
 
 pub mod encoding;
 pub mod read;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 use std::fs::Metadata;

@@ -4,8 +4,8 @@
 //! typing by the same two moves: over an edit that is known, or over the difference of two texts.
 
 use crate::disk::Eol;
-use crate::text::rebase::{self, rebase_hunks};
 use crate::text::diff;
+use crate::text::rebase::{self, rebase_hunks};
 use crate::text::{Edit, EditSet, Text};
 
 /// Edits and the text they are for.
@@ -80,28 +80,9 @@ pub(super) struct Moved {
     pub(super) duplicates: usize,
 }
 
-/// Larger texts are compared by their common ends only: this runs where a keystroke may wait for it.
-const MAX_COMPARED: usize = 4 << 20;
-
-/// A small set of edits from one text to another.
+/// A small set of edits from one text to another, to the word; the effort is bounded.
 pub(super) fn difference(from: &Text, to: &Text) -> EditSet {
-    if from.len().max(to.len()) <= MAX_COMPARED {
-        return diff::refined(from, to);
-    }
-    let prefix = common(from.bytes(), to.bytes());
-    let (start, start_to) = (from.floor_boundary(prefix), to.floor_boundary(prefix));
-    let start = start.min(start_to);
-    let limit = from.len().min(to.len()) - start;
-    let mut suffix = common(from.bytes_reversed().take(limit), to.bytes_reversed().take(limit));
-    while !from.is_boundary(from.len() - suffix) || !to.is_boundary(to.len() - suffix) {
-        suffix -= 1;
-    }
-    let edit = Edit::new(start..from.len() - suffix, to.slice(start..to.len() - suffix));
-    EditSet::new(from.len(), vec![edit]).unwrap_or_else(|_| EditSet::identity(from.len()))
-}
-
-fn common(a: impl Iterator<Item = u8>, b: impl Iterator<Item = u8>) -> usize {
-    a.zip(b).take_while(|(a, b)| a == b).count()
+    diff::refined(from, to)
 }
 
 /// `edits` of `base` with what they leave as it is taken out of each, so that an unchanged line inside a replaced

@@ -6,7 +6,7 @@ use super::entry::{Entry, Phase, Sent, Want};
 use super::protected::Protection;
 use crate::ids::{DocVersion, RunId};
 use crate::paths::WsPath;
-use crate::text::{Edit, EditSet, Text};
+use crate::text::{EditSet, Text, diff};
 
 /// One change to one file, ready to be sent.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ impl Entry {
             Want::Text => {
                 let Carried { base, .. } = &self.carried;
                 let expected = self.text();
-                let edits = hunks(base, &expected);
+                let edits = diff::lines(base, &expected);
                 if edits.is_empty() {
                     return None;
                 }
@@ -160,26 +160,4 @@ impl Entry {
         };
         Some(op)
     }
-}
-
-/// The whole lines that differ, put so that every client takes them: an insertion after the final line end goes
-/// before that line end, because some clients add a line otherwise.
-fn hunks(base: &Text, wanted: &Text) -> EditSet {
-    let edits = super::carry::line_hunks(base, wanted);
-    let Some(last) = edits.edits().last() else { return edits };
-    let end = base.len();
-    if last.range != (end..end) || end == 0 {
-        return edits;
-    }
-    let eol = if base.has_at(end.saturating_sub(2), "\r\n") { "\r\n" } else { "\n" };
-    let (true, Some(body)) = (base.has_at(end - eol.len(), eol), last.text.strip_suffix(eol)) else { return edits };
-    let at = end - eol.len();
-    // It would touch the hunk before it, which then takes the line end along.
-    if edits.edits().iter().rev().nth(1).is_some_and(|before| before.range.end > at) {
-        return edits;
-    }
-    let mut moved = edits.edits().to_vec();
-    moved.pop();
-    moved.push(Edit::new(at..at, format!("{eol}{body}")));
-    EditSet::new(end, moved).unwrap_or(edits)
 }
