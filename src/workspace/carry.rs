@@ -43,7 +43,7 @@ impl Carried {
         }
         match rebase_hunks(&self.edits, edit, &self.base) {
             Ok(rebased) if rebased.edits.base_len() == after.len() => {
-                let moved = Moved { dropped: rebased.conflicts, duplicates: rebased.duplicates };
+                let moved = Moved { dropped: rebased.conflicts };
                 *self = Self { base: after.clone(), edits: rebased.edits };
                 moved
             }
@@ -61,7 +61,7 @@ impl Carried {
         match rebase_hunks(&self.edits, &difference, &self.base) {
             Ok(rebased) => {
                 *self = Self::new(after.clone(), rebased.edits);
-                Moved { dropped: rebased.conflicts, duplicates: rebased.duplicates }
+                Moved { dropped: rebased.conflicts }
             }
             Err(_) => {
                 *self = Self::nothing(after.clone());
@@ -76,8 +76,6 @@ impl Carried {
 pub(super) struct Moved {
     /// Those that clashed.
     pub(super) dropped: Vec<rebase::Conflict>,
-    /// How many were there already.
-    pub(super) duplicates: usize,
 }
 
 /// A small set of edits from one text to another, to the word; the effort is bounded.

@@ -89,8 +89,6 @@ pub(super) struct Sent {
     pub(super) folds: bool,
     /// What clashed since; true conflicts only if it turns out that it has not landed.
     pub(super) dropped: Vec<Dropped>,
-    /// How many of our edits have come back among other changes.
-    pub(super) duplicates: usize,
 }
 
 /// What a run did to one file.
@@ -174,7 +172,7 @@ impl Sent {
     pub(super) fn new(carried: Carried, expected: Text) -> Self {
         let folds = eol_of(&expected) != crate::disk::Eol::Lf || eol_of(&carried.base) != crate::disk::Eol::Lf;
         let lines = expected.lines();
-        Self { carried, expected, lines, folds, dropped: Vec::new(), duplicates: 0 }
+        Self { carried, expected, lines, folds, dropped: Vec::new() }
     }
 
     /// Whether `text` is what was sent, but for line ends that the client made its own.

@@ -17,13 +17,6 @@ impl State {
         }
     }
 
-    /// The editor has said all that it had to say in one message: what it brought of ours, it has brought.
-    pub(super) fn settle_message(&mut self, path: &WsPath) {
-        for area in self.runs.values_mut() {
-            area.settle_message(path, &mut self.counter);
-        }
-    }
-
     /// The user's text at `path` is now `after`, from `home`, however it came about.
     pub(super) fn follow_jump(&mut self, path: &WsPath, after: &Text, home: Home) {
         for area in self.runs.values_mut() {
@@ -102,7 +95,6 @@ impl Area {
             self.moved(&seen, moved, after);
         }
         self.follow_landed(path, |undo| undo.jump(after), after);
-        self.settle_message(path, counter);
     }
 
     /// A file that the run wants to make is there. An empty one is the editor's first step of making it; anything
@@ -128,11 +120,9 @@ impl Area {
 
     pub(super) fn moved(&mut self, path: &WsPath, moved: Moved, after: &Text) {
         let Some(entry) = self.files.get_mut(path) else { return };
-        let duplicates = moved.duplicates;
         let dropped = Dropped::all(moved, after);
         match &mut entry.phase {
             Phase::Sent(sent) => {
-                sent.duplicates += duplicates;
                 sent.dropped.extend(dropped);
                 sent.dropped.truncate(super::entry::MAX_DROPPED);
             }
@@ -148,21 +138,6 @@ impl Area {
             let moved = step(&mut landed.undo);
             landed.dropped.extend(Dropped::all(moved, after));
             landed.dropped.truncate(super::entry::MAX_DROPPED);
-        }
-    }
-
-    /// Where nothing of what was sent is left to do, and nothing clashed, it has come, if among other changes.
-    fn settle_message(&mut self, path: &WsPath, counter: &mut u64) {
-        let Some(entry) = self.seen_as(path).and_then(|path| self.files.get(&path)) else { return };
-        let Phase::Sent(sent) = &entry.phase else { return };
-        let come = entry.want == Want::Text
-            && entry.carried.edits.is_empty()
-            && sent.duplicates > 0
-            && sent.dropped.is_empty();
-        if come {
-            let after = entry.carried.base.clone();
-            *counter += 1;
-            self.land_text(path, &after, *counter);
         }
     }
 

@@ -128,9 +128,6 @@ impl Workspace {
                 slot.ring.push(revision, edit);
             }
         }
-        if let Some(path) = &before.path {
-            state.settle_message(path);
-        }
         let synced = before.synced && why.is_none();
         let was_synced = before.synced;
         let after = Document { version, revision, text, synced, ..Document::clone(&before) };

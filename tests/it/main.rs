@@ -13,3 +13,4 @@ mod pump;
 mod sync;
 mod text_mirror;
 mod tidy;
+mod workspace;
