@@ -9,7 +9,7 @@ use super::World;
 
 #[test]
 fn a_file_with_a_mistake_changes_nothing_until_it_is_mended() {
-    let world = World::new().user("[agent]\nmax_steps = 11").project("[agent]\nmax_steps = 10");
+    let world = World::new().user("[tools]\nmax_parallel = 5").project("[agent]\nmax_steps = 10");
     let store = ConfigStore::new(world.sources.clone());
     assert_eq!(store.current().agent.max_steps, 10);
     let kept = store.current();
@@ -17,7 +17,8 @@ fn a_file_with_a_mistake_changes_nothing_until_it_is_mended() {
         world_user(&world, broken);
         let loaded = store.reload();
         assert!(!loaded.problems.is_empty(), "{broken}");
-        assert_eq!(store.current().agent.max_steps, 10, "{broken}");
+        let now = store.current();
+        assert_eq!((now.agent.max_steps, now.tools.max_parallel), (10, 5), "{broken}");
     }
     // Another layer's change counts all the same.
     std::fs::write(world.path("ropeway.toml"), "[agent]\nmax_steps = 4").unwrap();
