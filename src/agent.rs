@@ -1,1 +1,24 @@
-//! The agent.
+//! The agent: from an action the user picked to edits proposed back to them.
+//!
+//! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages; `history` keeps a
+//! conversation valid. `phase` is the loop as a pure machine; `turn` streams one model call; `run` performs what
+//! `phase` asks for; `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the
+//! tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all.
+
+pub mod action;
+pub mod events;
+pub mod findings;
+pub mod history;
+pub mod models;
+pub mod offer;
+pub mod order;
+pub mod outcome;
+pub mod phase;
+pub mod prompt;
+pub mod propose;
+pub mod readout;
+pub mod run;
+pub mod runs;
+pub mod services;
+pub mod task;
+pub mod turn;

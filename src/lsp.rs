@@ -7,6 +7,7 @@
 //! into the protocol's words ([`convert`], [`progress`]). Everything that goes out goes through [`outbound`], where
 //! nobody waits. [`server`] ties these together and knows how a session ends.
 
+pub mod agent;
 pub mod backend;
 pub mod capabilities;
 pub mod commands;
@@ -16,10 +17,12 @@ pub mod handlers;
 pub mod host;
 pub mod outbound;
 pub mod parent;
+pub mod problems;
 pub mod progress;
 pub mod pump;
 pub mod server;
 pub mod session;
+pub mod status;
 
 pub use self::end::End;
 pub use self::server::{Ended, ServerOptions, serve};

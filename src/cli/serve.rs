@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use super::args::ServeArgs;
 use super::{DONE, FAILED};
-use crate::config::EnvSnapshot;
+use crate::config::{EnvSnapshot, Sources};
 use crate::disk::{Disk, DiskLimits};
 use crate::lsp::server::{self, ServerOptions};
 use crate::workspace::Workspace;
@@ -48,7 +48,8 @@ fn serve_client(
     let workspace = Workspace::new(Arc::new(Disk::new(DiskLimits::default())));
     let mut options = ServerOptions::new(runtime.handle().clone(), workspace);
     options.state_dir = env.state_dir();
-    let ended = server::serve(read, write, options, |_| {})?;
+    let sources = Sources { env: env.clone(), ..Sources::default() };
+    let ended = server::serve(read, write, options, |session| crate::lsp::agent::attach(session, sources))?;
     tracing::info!(end = ?ended.end, clean = ended.clean, "the session has ended");
     // What still runs has been told to end; the process does not wait for what cannot be told.
     runtime.shutdown_background();

@@ -120,6 +120,11 @@ pub fn built_in(kind: ProviderKind, model: &str) -> Option<&'static BuiltIn> {
     })
 }
 
+/// The table's models of a protocol's maker.
+pub fn built_ins(kind: ProviderKind) -> impl Iterator<Item = &'static BuiltIn> {
+    TABLE.iter().filter(move |line| line.kind == kind)
+}
+
 /// What holds for a model: the user's word, else the table's, else a careful guess.
 pub fn info(kind: ProviderKind, model: &str, user: Option<&ModelOverride>) -> ModelInfo {
     let line = built_in(kind, model);

@@ -6,6 +6,10 @@ pub const RUN: &str = "ropeway.run";
 pub const CANCEL: &str = "ropeway.cancel";
 /// Take a run's edits back.
 pub const REVERT: &str = "ropeway.revert";
+/// Apply the edits that a run proposed in mode `preview`.
+pub const ACCEPT: &str = "ropeway.accept";
+/// Drop them.
+pub const REJECT: &str = "ropeway.reject";
 /// Forget a conversation.
 pub const CLEAR: &str = "ropeway.clear";
 /// The readout.
@@ -16,4 +20,4 @@ pub const LIST_MODELS: &str = "ropeway.listModels";
 pub const SET_MODEL: &str = "ropeway.setModel";
 
 /// All of them, for the server's capabilities: a client refuses a command that is not in this list.
-pub const ALL: [&str; 7] = [RUN, CANCEL, REVERT, CLEAR, STATS, LIST_MODELS, SET_MODEL];
+pub const ALL: [&str; 9] = [RUN, CANCEL, REVERT, ACCEPT, REJECT, CLEAR, STATS, LIST_MODELS, SET_MODEL];

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+use super::agent::Seat;
 use super::capabilities::Capabilities;
 use super::host::EditorHost;
 use super::outbound::Outbound;
@@ -61,6 +62,8 @@ pub struct Session {
     pub options: ServerOptions,
     /// Whom to tell.
     pub callbacks: Callbacks,
+    /// Its agent, once there is one.
+    pub(super) seat: Seat,
     client: OnceLock<Client>,
     shut_down: AtomicBool,
 }
@@ -74,6 +77,7 @@ impl Session {
             runtime: options.runtime.clone(),
             options,
             callbacks: Callbacks::default(),
+            seat: Seat::default(),
             client: OnceLock::new(),
             shut_down: AtomicBool::new(false),
         })

@@ -126,6 +126,19 @@ impl Metrics {
         if hit { &looks.hits } else { &looks.misses }.fetch_add(1, Relaxed);
     }
 
+    /// Takes over the counts of a cache that counts for itself.
+    pub fn set_looked_up(&self, cache: Cache, hits: u64, misses: u64) {
+        let looks = &self.counts.caches[cache as usize];
+        looks.hits.store(hits, Relaxed);
+        looks.misses.store(misses, Relaxed);
+    }
+
+    /// Takes over the counts of the connection pool: requests on a used connection and on a new one.
+    pub fn set_connections(&self, reused: u64, new: u64) {
+        self.counts.connections.hits.store(reused, Relaxed);
+        self.counts.connections.misses.store(new, Relaxed);
+    }
+
     /// Counts an HTTP request, by whether its connection had been used before.
     pub fn http_request(&self, reused: bool) {
         let looks = &self.counts.connections;

@@ -53,6 +53,26 @@ impl Workspace {
         }
     }
 
+    /// Takes the client's word for the delivery of the text at `path`, which no open document and no file can prove: an
+    /// editor keeps an edited file that nobody shows us in a buffer of its own. `false` if there is more to look at.
+    pub fn believe(&self, run: &RunId, path: &WsPath) -> bool {
+        let mut state = self.lock();
+        if state.open_at(path).is_some() {
+            return false;
+        }
+        let order = state.next();
+        let Some(area) = state.runs.get_mut(run) else { return false };
+        let Some(entry) = area.entry(path) else { return false };
+        let Phase::Sent(sent) = &entry.phase else { return false };
+        if entry.want != Want::Text {
+            return false;
+        }
+        let after = sent.carried.wanted();
+        entry.home = Home::Away;
+        area.land_text(path, &after, order);
+        true
+    }
+
     /// Looks for what was sent in the text that is there now, alone or among other changes.
     fn look_for(&self, run: &RunId, path: &WsPath, serial: u64, now: &Text, stamp: Option<Stamp>) -> Landing {
         let sent = {

@@ -1,13 +1,87 @@
-//! `textDocument/codeAction`: the menu, answered from memory.
+//! `textDocument/codeAction`: the menu, answered from memory. Editors ask at every cursor move.
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use tower_lsp::jsonrpc::Result;
+use serde_json::{Value, json};
+use tower_lsp::jsonrpc::{Error, Result};
 
+use super::super::commands;
 use super::super::session::Session;
+use crate::agent::offer::{self, Offer, Place};
+use crate::text::Range;
+use crate::tools::diagnostics::{Diagnostic, Severity};
+
+/// Diagnostics of one request that are looked at.
+const MAX_DIAGNOSTICS: usize = 200;
 
 /// The actions for a place in a document.
-pub fn actions(_session: &Arc<Session>, _params: &Value) -> Result<Value> {
-    Ok(Value::Array(Vec::new()))
+pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
+    let Some(client) = session.client() else { return Ok(json!([])) };
+    let uri = params.pointer("/textDocument/uri").and_then(Value::as_str);
+    let range = params.get("range").and_then(|range| serde_json::from_value::<Range>(range.clone()).ok());
+    let (Some(uri), Some(range)) = (uri, range) else {
+        return Err(Error::invalid_params("`textDocument.uri` and `range` are needed"));
+    };
+    // Outside the workspace folders nothing may be read or changed, so nothing is offered there.
+    let Some(document) = session.workspace.document(uri).filter(|document| document.synced && document.path.is_some())
+    else {
+        return Ok(json!([]));
+    };
+    let empty = Vec::new();
+    let diagnostics = params.pointer("/context/diagnostics").and_then(Value::as_array).unwrap_or(&empty);
+    let diagnostics = &diagnostics[..diagnostics.len().min(MAX_DIAGNOSTICS)];
+    let only: Vec<String> = params
+        .pointer("/context/only")
+        .and_then(Value::as_array)
+        .map(|only| only.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .unwrap_or_default();
+    let Some(agent) = session.agent() else { return Ok(json!([])) };
+    agent.diagnostics.set_in(uri, range, diagnostics.iter().filter_map(diagnostic).collect());
+    let place = Place {
+        uri,
+        language: &document.language,
+        text: &document.text,
+        range,
+        encoding: client.capabilities.encoding,
+        diagnostics,
+        file_has_diagnostics: !agent.diagnostics.of(uri).is_empty(),
+        only: &only,
+        // Without a client of ours nobody would ask for the instruction; a `ropeway:` comment gives one instead.
+        asks: client.capabilities.events || client.capabilities.status,
+    };
+    let offers = offer::offers(&place, &agent.config.current().actions);
+    let literals = client.capabilities.action_literals;
+    Ok(offers.into_iter().map(|offer| if literals { action(offer) } else { command(&offer) }).collect())
+}
+
+/// A diagnostic as the tools show it; one without a place or a message says nothing.
+fn diagnostic(value: &Value) -> Option<Diagnostic> {
+    let range = serde_json::from_value(value.get("range")?.clone()).ok()?;
+    let message = value.get("message").and_then(Value::as_str)?.to_owned();
+    let severity = match value.get("severity").and_then(Value::as_u64) {
+        Some(2) => Severity::Warning,
+        Some(3) => Severity::Information,
+        Some(4) => Severity::Hint,
+        _ => Severity::Error,
+    };
+    let code = value.get("code").and_then(|code| match code {
+        Value::String(code) => Some(code.clone()),
+        Value::Number(code) => Some(code.to_string()),
+        _ => None,
+    });
+    let source = value.get("source").and_then(Value::as_str).map(str::to_owned);
+    Some(Diagnostic { range, severity, message, source, code })
+}
+
+fn action(offer: Offer) -> Value {
+    let command = command(&offer);
+    let mut action = json!({ "title": offer.title, "kind": offer.kind, "command": command });
+    if let Some(diagnostic) = offer.diagnostic {
+        action["diagnostics"] = json!([diagnostic]);
+    }
+    action
+}
+
+fn command(offer: &Offer) -> Value {
+    json!({ "title": offer.title, "command": commands::RUN, "arguments": [offer.argument] })
 }

@@ -1,0 +1,98 @@
+//! What a run tells the user's side while it works: events for those who asked, a line of progress for everyone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::host::{EventKind, Host, RunEvent};
+use crate::ids::RunId;
+
+/// What a run is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RunPhase {
+    /// The model speaks, or is waited for.
+    Thinking,
+    /// Tools run.
+    Acting,
+    /// The user is waited for.
+    Waiting,
+    /// Edits go to the editor.
+    Applying,
+}
+
+impl RunPhase {
+    /// The contract's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Thinking => "thinking",
+            Self::Acting => "acting",
+            Self::Waiting => "waiting",
+            Self::Applying => "applying",
+        }
+    }
+}
+
+/// The voice of one run.
+pub struct Events {
+    run: RunId,
+    host: Arc<dyn Host>,
+    seq: AtomicU64,
+    started: Instant,
+    step: AtomicU32,
+    phase: AtomicU8,
+}
+
+impl Events {
+    /// For a run that begins now.
+    pub fn new(run: RunId, host: Arc<dyn Host>) -> Self {
+        Self {
+            run,
+            host,
+            seq: AtomicU64::new(0),
+            started: Instant::now(),
+            step: AtomicU32::new(0),
+            phase: AtomicU8::new(0),
+        }
+    }
+
+    /// Says that something happened.
+    pub fn emit(&self, kind: EventKind) {
+        let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
+        let at = self.started.elapsed().as_millis() as u64;
+        self.host.event(RunEvent { run_id: self.run.clone(), seq, at, kind });
+    }
+
+    /// Says what the run does now, in the progress display.
+    pub fn doing(&self, what: &str) {
+        self.host.progress_report(&self.run, what);
+    }
+
+    /// The model is asked for the `step`th time.
+    pub fn step(&self, step: u32) {
+        self.step.store(step, Ordering::Relaxed);
+        self.phase(RunPhase::Thinking);
+    }
+
+    /// The run is at something else now.
+    pub fn phase(&self, phase: RunPhase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.host.status_changed();
+    }
+
+    /// Number of the model call, and what the run is at.
+    pub fn pulse(&self) -> (u32, RunPhase) {
+        let phase = match self.phase.load(Ordering::Relaxed) {
+            1 => RunPhase::Acting,
+            2 => RunPhase::Waiting,
+            3 => RunPhase::Applying,
+            _ => RunPhase::Thinking,
+        };
+        (self.step.load(Ordering::Relaxed), phase)
+    }
+
+    /// When the run began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+}

@@ -1,0 +1,64 @@
+//! The status record of the contract, section 6, and the longer readout of `ropeway.stats`.
+//!
+//! Numbers are read where they are counted; nothing is counted twice. What has not been measured is left out, never
+//! shown as zero.
+
+use serde_json::{Value, json};
+
+use super::events::RunPhase;
+use super::models;
+use super::outcome::Status;
+use super::runs::{Active, Runs};
+use crate::metrics::Cache;
+
+/// What `ropeway/status` carries.
+pub fn status(runs: &Runs) -> Value {
+    let services = runs.services();
+    let active = runs.active();
+    count_caches(runs);
+    let mut record = serde_json::to_value(services.metrics.numbers()).unwrap_or_default();
+    record["state"] = json!(state(&active, runs.last_status()));
+    if let Some(model) = runs.chosen_model().or_else(|| services.config().model.clone()) {
+        record["model"] = json!(model.to_string());
+    }
+    record["runs"] = active
+        .iter()
+        .map(|run| json!({"runId": run.run, "title": run.title, "step": run.step, "phase": run.phase.word()}))
+        .collect();
+    record
+}
+
+/// What `ropeway.stats` answers: the status and every operation, with the counters behind the rates.
+pub fn stats(runs: &Runs) -> Value {
+    let services = runs.services();
+    let mut record = status(runs);
+    record["operations"] = json!(services.metrics.operations());
+    let disk = services.workspace.disk().counters();
+    record["caches"] = json!({"files": {"hits": disk.hits, "misses": disk.misses}});
+    let http = services.llm.counters();
+    record["httpPool"] = json!({
+        "requests": http.requests,
+        "retries": http.retries,
+        "connections": http.connections,
+    });
+    record["available"] = json!(models::resolve(&services.config(), runs.chosen_model().as_ref()).is_ok());
+    record
+}
+
+/// The one word for all runs: what needs the user most comes first.
+fn state(active: &[Active], last: Option<Status>) -> &'static str {
+    let any = |phase: RunPhase| active.iter().any(|run| run.phase == phase);
+    [RunPhase::Waiting, RunPhase::Applying, RunPhase::Acting, RunPhase::Thinking]
+        .into_iter()
+        .find(|phase| any(*phase))
+        .map_or(if last == Some(Status::Failed) { "error" } else { "idle" }, RunPhase::word)
+}
+
+/// Brings the counters that lower floors keep for themselves into the one place the rates are made from.
+fn count_caches(runs: &Runs) {
+    let services = runs.services();
+    let disk = services.workspace.disk().counters();
+    services.metrics.set_looked_up(Cache::Files, disk.hits, disk.misses);
+    let http = services.llm.counters();
+    services.metrics.set_connections(http.requests.saturating_sub(http.connections), http.connections);
+}

@@ -1,0 +1,473 @@
+//! One run: does what `phase` says, in the order it says it, and tells the user's side about it.
+//!
+//! There is one loop. It waits for whatever comes first of a cancel, the model's stream and a tool, turns it into an
+//! input, and performs the effects. Everything that decides is in `phase`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio_util::sync::CancellationToken;
+
+use super::events::{Events, RunPhase};
+use super::history::History;
+use super::outcome::{ErrorCode, OutcomeError, RunUsage, Timing};
+use super::phase::{Effect, End, Input, Phase};
+use super::services::Services;
+use super::turn::{Turn, TurnEvent};
+use crate::config::{Config, ProviderConfig};
+use crate::host::EventKind;
+use crate::ids::{CallId, RunId};
+use crate::llm::models::ModelInfo;
+use crate::llm::{LlmError, Request, StreamEvent, ToolCall, ToolResult, Usage};
+use crate::metrics::{Op, RunningTool, Spent};
+use crate::tools::output::Output;
+use crate::tools::registry::Toolset;
+use crate::tools::scheduler::{Gate, Submission};
+use crate::tools::tool::{Cancel, Planned, ToolContext, ToolError};
+
+/// What a run needs besides the shared parts.
+pub struct Plan {
+    /// Its name.
+    pub run: RunId,
+    /// The configuration it keeps to its end.
+    pub config: Arc<Config>,
+    /// Where the model is.
+    pub provider: Arc<ProviderConfig>,
+    /// The model's name there.
+    pub model: Arc<str>,
+    /// `PROVIDER/MODEL`, for the history.
+    pub origin: Arc<str>,
+    /// What it can do and what it costs.
+    pub info: ModelInfo,
+    /// Tokens it may produce in a response.
+    pub max_output_tokens: u32,
+    /// Tools offered.
+    pub tools: Toolset,
+    /// What the tools work in.
+    pub context: ToolContext,
+    /// The conversation; its last message is the user's.
+    pub history: Arc<Mutex<History>>,
+    /// Stops it.
+    pub cancel: CancellationToken,
+}
+
+/// How the loop ended, before anything is proposed.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None`: the model is done and what is staged can be proposed.
+    pub error: Option<OutcomeError>,
+    /// The user stopped it.
+    pub cancelled: bool,
+    /// The last text of the model.
+    pub answer: String,
+    /// Model calls.
+    pub steps: u32,
+    /// Tokens and money.
+    pub usage: RunUsage,
+    /// Where the time went; `total_ms` is filled in by the caller.
+    pub timing: Timing,
+}
+
+/// A call that has been answered.
+struct Job {
+    call: CallId,
+    name: Arc<str>,
+    summary: String,
+    result: Result<Output, ToolError>,
+    /// When it ran; `None` if it never did.
+    ran: Option<(Instant, Duration)>,
+}
+
+/// The loop and what it holds.
+pub struct Run<'a> {
+    services: &'a Services,
+    plan: &'a Plan,
+    events: &'a Arc<Events>,
+    phase: Phase,
+    turn: Option<Turn>,
+    planned: HashMap<CallId, Result<Planned, ToolError>>,
+    jobs: FuturesUnordered<BoxFuture<'static, Job>>,
+    tools_cancel: Cancel,
+    gate: Gate,
+    answer: String,
+    usage: RunUsage,
+    clock: Clock,
+    ended: Option<End>,
+    batch: u32,
+    /// Calls that run, as the numbers count them.
+    running: Arc<Mutex<HashMap<CallId, RunningTool>>>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has not begun.
+    pub fn new(services: &'a Services, plan: &'a Plan, events: &'a Arc<Events>) -> Self {
+        let limits = super::phase::Limits {
+            max_steps: plan.config.agent.max_steps,
+            stream_dispatch: plan.config.agent.stream_dispatch,
+            parallel_tools: plan.config.agent.parallel_tools,
+        };
+        Self {
+            services,
+            plan,
+            events,
+            phase: Phase::new(limits),
+            turn: None,
+            planned: HashMap::new(),
+            jobs: FuturesUnordered::new(),
+            tools_cancel: Cancel::new(),
+            gate: Gate::new(),
+            answer: String::new(),
+            usage: RunUsage::default(),
+            clock: Clock::default(),
+            ended: None,
+            batch: 0,
+            running: Arc::default(),
+        }
+    }
+
+    /// Runs to the end. Dropping the future cancels the stream and the tools.
+    pub async fn drive(mut self) -> Ended {
+        let mut input = Some(Input::Start);
+        loop {
+            if let Some(input) = input.take() {
+                for effect in self.phase.step(input) {
+                    self.perform(effect);
+                }
+            }
+            if self.phase.over() {
+                break;
+            }
+            input = self.wait().await;
+        }
+        self.tools_cancel.cancel();
+        self.close()
+    }
+
+    /// What comes first. `None` for things that change nothing for the loop.
+    async fn wait(&mut self) -> Option<Input> {
+        let streaming = self.turn.is_some();
+        let working = !self.jobs.is_empty();
+        tokio::select! {
+            biased;
+            () = self.plan.cancel.cancelled() => Some(Input::Cancel),
+            Some(job) = self.jobs.next(), if working => Some(self.job_ended(job)),
+            event = next(&mut self.turn), if streaming => self.stream_event(event),
+        }
+    }
+
+    fn stream_event(&mut self, event: Result<Option<TurnEvent>, LlmError>) -> Option<Input> {
+        let event = match event {
+            Ok(Some(event)) => event,
+            Ok(None) => return None,
+            Err(error) => {
+                self.turn_over(false);
+                return Some(Input::TurnFailed(error));
+            }
+        };
+        match event {
+            TurnEvent::Retry(notice) => {
+                self.events.emit(EventKind::Retry {
+                    attempt: notice.attempt,
+                    wait_ms: notice.wait.as_millis() as u64,
+                    why: notice.why,
+                });
+                None
+            }
+            TurnEvent::Stream(event) => self.response_event(event),
+        }
+    }
+
+    fn response_event(&mut self, event: StreamEvent) -> Option<Input> {
+        if let Some(turn) = &mut self.turn
+            && !turn.spoke
+        {
+            turn.spoke = true;
+            self.services.metrics.record(Op::FirstToken, turn.started.elapsed(), true);
+        }
+        match event {
+            StreamEvent::Text(delta) => {
+                self.events.emit(EventKind::Text { delta });
+                None
+            }
+            StreamEvent::Thinking(_) => None,
+            StreamEvent::CallStarted { name, .. } => {
+                self.events.doing(&format!("{name}…"));
+                None
+            }
+            StreamEvent::Call { call, .. } => {
+                let reads_only = self.plan_call(&call);
+                Some(Input::CallReady { call, reads_only })
+            }
+            StreamEvent::Done(response) => {
+                self.turn_over(true);
+                if let Some(usage) = response.usage {
+                    self.spend(&usage);
+                }
+                if let Some(limit) = self.plan.config.agent.max_cost_usd
+                    && self.usage.cost_usd.is_some_and(|cost| cost >= limit)
+                    && !response.turn.calls.is_empty()
+                {
+                    return Some(Input::CostLimit);
+                }
+                Some(Input::TurnEnded(response))
+            }
+        }
+    }
+
+    fn spend(&mut self, usage: &Usage) {
+        let cost = self.plan.info.cost(usage);
+        self.usage.add(usage, cost);
+        let spent = Spent {
+            input: usage.input_tokens,
+            cached: usage.cached_tokens,
+            output: usage.output_tokens,
+            cost_usd: cost.unwrap_or_default(),
+        };
+        self.services.metrics.spend(&self.plan.run, &spent);
+        let window = if self.plan.info.known { self.plan.info.context_window } else { 0 };
+        self.services.metrics.context(usage.input_tokens + usage.output_tokens, window);
+        self.services.host.status_changed();
+    }
+
+    /// Reads the arguments of a call. Says whether it only reads; a call we cannot make sense of does.
+    fn plan_call(&mut self, call: &ToolCall) -> bool {
+        let planned = match self.plan.tools.get(&call.name) {
+            Ok(tool) => tool.plan(&self.plan.context, &call.arguments),
+            Err(error) => Err(error),
+        };
+        let reads_only = planned.as_ref().map_or(true, |planned| planned.effect.is_read_only());
+        self.planned.insert(call.id.clone(), planned);
+        reads_only
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::AskModel { step } => self.ask(step),
+            Effect::StartTool { call, gated } => self.start_tool(call, gated),
+            Effect::OpenGate => self.gate.open(),
+            Effect::AbandonTurn => self.turn_over(false),
+            Effect::CancelTools => {
+                std::mem::take(&mut self.tools_cancel).cancel();
+                self.jobs = FuturesUnordered::new();
+                self.planned.clear();
+            }
+            Effect::RecordTurn(response) => {
+                self.answer.clone_from(&response.turn.text);
+                self.history(|history| history.assistant(response.turn));
+            }
+            Effect::RecordResults(results) => self.history(|history| history.results(results)),
+            Effect::RecordUser(text) => self.history(|history| history.user(text)),
+            Effect::Propose => {}
+            Effect::End(end) => self.ended = Some(end),
+        }
+    }
+
+    fn ask(&mut self, step: u32) {
+        self.batch = step;
+        self.gate = Gate::new();
+        self.events.step(step);
+        self.events.doing("thinking");
+        let request = Request {
+            model: self.plan.model.clone(),
+            system: super::prompt::system(),
+            tools: self.plan.tools.specs(),
+            messages: self.history(|history| history.messages().to_vec()),
+            max_output_tokens: self.plan.max_output_tokens,
+            temperature: self.plan.config.agent.temperature.map(|temperature| temperature as f32),
+            parallel_tools: self.plan.config.agent.parallel_tools,
+        };
+        self.turn = Some(Turn::new(self.services.llm.clone(), self.plan.provider.clone(), request));
+    }
+
+    fn start_tool(&mut self, call: ToolCall, gated: bool) {
+        if !self.planned.contains_key(&call.id) {
+            self.plan_call(&call);
+        }
+        let Some(planned) = self.planned.remove(&call.id) else { return };
+        let ToolCall { id, name, .. } = call;
+        let summary = match &planned {
+            Ok(planned) => planned.summary.clone(),
+            Err(_) => name.to_string(),
+        };
+        let started = self.started_event(&id, &name, &summary);
+        match planned {
+            Ok(planned) => {
+                let work = self.services.scheduler.submit(Submission {
+                    run: self.plan.run.clone(),
+                    tool: name.clone(),
+                    planned,
+                    deadline: Duration::from_millis(self.plan.config.tools.timeout_ms),
+                    cancel: self.tools_cancel.clone(),
+                    gate: gated.then(|| self.gate.clone()),
+                    on_start: Some(Box::new(started)),
+                });
+                self.jobs.push(Box::pin(async move {
+                    let finished = work.await;
+                    let ran = (!finished.ran.is_zero()).then(|| (Instant::now() - finished.ran, finished.ran));
+                    Job { call: id, name, summary, result: finished.result, ran }
+                }));
+            }
+            Err(error) => {
+                started();
+                self.jobs.push(Box::pin(async move { Job { call: id, name, summary, result: Err(error), ran: None } }));
+            }
+        }
+    }
+
+    /// Says that a call begins to run; called by the scheduler when it does.
+    fn started_event(&self, call: &CallId, tool: &str, summary: &str) -> impl FnOnce() + Send + use<> {
+        let (events, metrics) = (self.events.clone(), self.services.metrics.clone());
+        let kind = EventKind::ToolStarted {
+            call_id: call.clone(),
+            tool: tool.to_owned(),
+            summary: summary.to_owned(),
+            batch: self.batch,
+        };
+        let line = summary.to_owned();
+        let running = self.running.clone();
+        let call = call.clone();
+        move || {
+            lock(&running).insert(call, metrics.tool_started());
+            events.phase(RunPhase::Acting);
+            events.emit(kind);
+            events.doing(&line);
+        }
+    }
+
+    fn job_ended(&mut self, job: Job) -> Input {
+        let Job { call, name, summary, result, ran } = job;
+        if let Some((from, ran)) = ran {
+            self.clock.tools.push((from, from + ran));
+            self.services.metrics.record(Op::Tool, ran, result.is_ok());
+        }
+        if let Some(running) = lock(&self.running).remove(&call) {
+            running.finish(result.is_ok());
+        }
+        let (content, error): (Arc<str>, Option<String>) = match result {
+            Ok(output) => (output.text().clone(), None),
+            Err(ToolError::ForModel(text)) => {
+                let first = text.lines().next().unwrap_or_default().to_owned();
+                (Arc::from(text), Some(first))
+            }
+            Err(ToolError::Fatal(why)) => return Input::ToolFatal(why),
+        };
+        let is_error = error.is_some();
+        self.events.emit(EventKind::ToolFinished {
+            call_id: call.clone(),
+            tool: name.to_string(),
+            summary,
+            batch: self.batch,
+            cached: false,
+            ms: ran.map_or(0.0, |(_, ran)| ran.as_secs_f64() * 1e3),
+            error,
+        });
+        Input::ToolEnded { call: call.clone(), result: ToolResult { call, name, content, is_error } }
+    }
+
+    fn turn_over(&mut self, ok: bool) {
+        if let Some(turn) = self.turn.take() {
+            self.services.metrics.record(Op::Request, turn.started.elapsed(), ok);
+            self.clock.model(turn.started);
+        }
+    }
+
+    fn history<T>(&self, with: impl FnOnce(&mut History) -> T) -> T {
+        with(&mut lock(&self.plan.history))
+    }
+
+    fn close(self) -> Ended {
+        let (error, cancelled) = match self.ended {
+            None => (None, false),
+            Some(End::Cancelled) => (None, true),
+            Some(End::Model(error)) => (Some(error.into()), false),
+            Some(End::StepLimit(steps)) => {
+                let message = format!("the run took its {steps} steps without coming to an end; nothing was applied");
+                let hint = "ask for less at once, or raise `agent.max_steps`";
+                (Some(OutcomeError::new(ErrorCode::StepLimit, message, hint)), false)
+            }
+            Some(End::CostLimit) => {
+                let message = "the run reached its cost limit; nothing was applied";
+                (Some(OutcomeError::new(ErrorCode::CostLimit, message, "raise `agent.max_cost_usd`")), false)
+            }
+            Some(End::Refused(why)) => {
+                let message = format!("the model refused: {why}");
+                (
+                    Some(OutcomeError::new(
+                        ErrorCode::Provider,
+                        message,
+                        "say it in other words, or use another model",
+                    )),
+                    false,
+                )
+            }
+            Some(End::Tool(why)) => (Some(OutcomeError::new(ErrorCode::Internal, why, "")), false),
+        };
+        let timing = self.clock.timing();
+        Ended { error, cancelled, answer: self.answer, steps: self.phase.steps(), usage: self.usage, timing }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn next(turn: &mut Option<Turn>) -> Result<Option<TurnEvent>, LlmError> {
+    match turn {
+        Some(turn) => turn.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Who was busy when: model and tools as intervals, so that the time won by overlapping them is a sum and no guess.
+#[derive(Debug, Default)]
+struct Clock {
+    model: Vec<(Instant, Instant)>,
+    tools: Vec<(Instant, Instant)>,
+}
+
+impl Clock {
+    fn model(&mut self, began: Instant) {
+        self.model.push((began, Instant::now()));
+    }
+
+    fn timing(&self) -> Timing {
+        let sum =
+            |spans: &[(Instant, Instant)]| spans.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum::<f64>();
+        let (model, tools) = (sum(&self.model), sum(&self.tools));
+        let mut all: Vec<_> = self.model.iter().chain(&self.tools).copied().collect();
+        all.sort_unstable();
+        let (mut busy, mut end) = (0.0, None::<Instant>);
+        for (from, to) in all {
+            let from = end.map_or(from, |end| end.max(from));
+            if to > from {
+                busy += (to - from).as_secs_f64();
+                end = Some(to);
+            }
+        }
+        let overlap = (model + tools - busy).max(0.0);
+        Timing { total_ms: 0.0, model_ms: model * 1e3, tool_ms: tools * 1e3, overlap_ms: overlap * 1e3 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_overlap_is_what_one_after_another_would_have_cost_more() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let clock = Clock {
+            model: vec![(at(0), at(100))],
+            tools: vec![(at(50), at(120)), (at(60), at(90)), (at(200), at(210))],
+        };
+        let timing = clock.timing();
+        let near = |a: f64, b: f64| (a - b).abs() < 0.01;
+        assert!(near(timing.model_ms, 100.0) && near(timing.tool_ms, 110.0), "{timing:?}");
+        assert!(near(timing.overlap_ms, 210.0 - 130.0), "{timing:?}");
+    }
+}

@@ -1,0 +1,448 @@
+//! The runs there are: started, cancelled, waited for, taken back. This is where their tasks are owned.
+//!
+//! A run is a task of its own, never a request: `executeCommand` answers with its name at once. A panic in a run ends
+//! that run with an error and nothing else.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::action;
+use super::events::{Events, RunPhase};
+use super::history::History;
+use super::order::{Order, OrderError};
+use super::outcome::{Outcome, Status};
+use super::prompt::Subject;
+use super::propose::{Courier, What};
+use super::services::Services;
+use crate::config::ModelRef;
+use crate::ids::{RunId, ThreadId};
+use crate::paths::{WsPath, file_path};
+
+/// Runs that can still be taken back.
+const REMEMBERED: usize = 50;
+/// Threads that can be continued.
+const THREADS: usize = 100;
+/// How long a late proof of an edit without an answer is waited for.
+const LATE: Duration = Duration::from_secs(15 * 60);
+
+struct Entry {
+    thread: ThreadId,
+    events: Arc<Events>,
+    title: String,
+    cancel: CancellationToken,
+    outcome: watch::Receiver<Option<Arc<Outcome>>>,
+    /// Whether it is the one that revert without a name means.
+    touched: bool,
+}
+
+struct Thread {
+    history: Arc<Mutex<History>>,
+    busy: Option<RunId>,
+}
+
+#[derive(Default)]
+struct State {
+    runs: HashMap<RunId, Entry>,
+    order: VecDeque<RunId>,
+    threads: HashMap<ThreadId, Thread>,
+    recent: VecDeque<ThreadId>,
+    model: Option<ModelRef>,
+    last: Option<Status>,
+}
+
+/// All runs of one server.
+pub struct Runs {
+    services: Services,
+    state: Mutex<State>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// A run that has been started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its name.
+    pub run: RunId,
+    /// Its conversation.
+    pub thread: ThreadId,
+    outcome: watch::Receiver<Option<Arc<Outcome>>>,
+}
+
+impl Started {
+    /// Waits for the end.
+    pub async fn outcome(mut self) -> Option<Arc<Outcome>> {
+        self.outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
+    }
+}
+
+/// Size of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Messages in it.
+    pub messages: usize,
+    /// Bytes of their text.
+    pub bytes: usize,
+}
+
+/// A run that has not ended, for the status.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// Its name.
+    pub run: RunId,
+    /// What it is, for people.
+    pub title: String,
+    /// Number of the model call.
+    pub step: u32,
+    /// What it is at.
+    pub phase: RunPhase,
+}
+
+impl Runs {
+    /// None yet.
+    pub fn new(services: Services) -> Arc<Self> {
+        Arc::new(Self {
+            services,
+            state: Mutex::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// The parts that runs share.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a run and returns at once. What the place looks like is taken now, before anything is awaited.
+    pub fn start(self: &Arc<Self>, order: Order) -> Result<Started, OrderError> {
+        if self.closing.is_cancelled() {
+            return Err(OrderError::Closing);
+        }
+        let config = self.services.config();
+        let action = action::find(&order.action, &config.actions)
+            .ok_or_else(|| OrderError::Action(order.action.clone(), action::names(&config.actions).join(", ")))?;
+        let subject = self.subject(&order)?;
+        order.check(&action, subject.is_some())?;
+
+        let run = RunId::unused();
+        let (thread, history) = self.thread(order.thread.clone(), &run)?;
+        let title = super::prompt::title(&action, subject.as_ref(), &order.prompt);
+        let cancel = self.closing.child_token();
+        let (done, outcome) = watch::channel(None);
+        let events = Arc::new(Events::new(run.clone(), self.services.host.clone()));
+        let entry = Entry {
+            thread: thread.clone(),
+            events: events.clone(),
+            title: title.clone(),
+            cancel: cancel.clone(),
+            outcome: outcome.clone(),
+            touched: false,
+        };
+        {
+            let mut state = self.state();
+            state.runs.insert(run.clone(), entry);
+            state.order.push_back(run.clone());
+        }
+        self.forget_old();
+        self.services.workspace.begin(run.clone());
+
+        let model = order.model.clone().or_else(|| self.state().model.clone());
+        let task = super::task::Task {
+            services: self.services.clone(),
+            config,
+            run: run.clone(),
+            thread: thread.clone(),
+            action,
+            subject,
+            order,
+            title,
+            model,
+            history,
+            cancel,
+        };
+        let runs = self.clone();
+        let body = async move {
+            let run = task.run.clone();
+            // A panic has been logged by the hook; here it becomes the outcome of this run and of nothing else.
+            let ended = AssertUnwindSafe(task.carry_out(&events))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| (super::task::broken(&task, &events), Vec::new()));
+            runs.ended(&run, ended, &events, done);
+        };
+        self.tasks.spawn(body);
+        self.services.host.status_changed();
+        Ok(Started { run, thread, outcome })
+    }
+
+    fn ended(
+        self: &Arc<Self>,
+        run: &RunId,
+        (outcome, open): (Outcome, Vec<WsPath>),
+        events: &Arc<Events>,
+        done: watch::Sender<Option<Arc<Outcome>>>,
+    ) {
+        let status = outcome.status;
+        {
+            let mut state = self.state();
+            if let Some(thread) = state.threads.get_mut(&outcome.thread_id) {
+                thread.busy = None;
+            }
+            state.last = Some(status);
+            if let Some(entry) = state.runs.get_mut(run) {
+                entry.touched = matches!(status, Status::Applied | Status::Conflict | Status::Unknown);
+            }
+        }
+        if matches!(status, Status::Cancelled | Status::Failed | Status::Answered | Status::Unchanged) {
+            self.services.workspace.end(run);
+        }
+        super::task::tell(&self.services, events, &outcome);
+        let outcome = Arc::new(outcome);
+        done.send_replace(Some(outcome.clone()));
+        self.services.host.status_changed();
+        if status == Status::Unknown {
+            let late = super::task::late_proof(self.services.clone(), events.clone(), outcome, open, LATE);
+            let closing = self.closing.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = late => {}
+                    () = closing.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// The file an order is about, as it is now.
+    fn subject(&self, order: &Order) -> Result<Option<Subject>, OrderError> {
+        let Some(uri) = &order.uri else { return Ok(None) };
+        let workspace = &self.services.workspace;
+        let file = file_path(uri).ok_or_else(|| OrderError::File(format!("{uri} is not a file")))?;
+        let outside =
+            || OrderError::File(format!("{} is not in a workspace folder; open its folder first", file.display()));
+        let path = workspace.roots().of(&file).ok_or_else(outside)?;
+        let view = workspace.read(None, &path).map_err(|error| OrderError::File(error.to_string()))?;
+        let language = workspace.document(uri).map(|document| document.language.to_string()).unwrap_or_default();
+        Ok(Some(Subject { path, language, text: view.text, range: order.range, encoding: order.encoding }))
+    }
+
+    fn thread(&self, wanted: Option<ThreadId>, run: &RunId) -> Result<(ThreadId, Arc<Mutex<History>>), OrderError> {
+        let mut state = self.state();
+        let id = match wanted {
+            Some(id) if !state.threads.contains_key(&id) => return Err(OrderError::Thread(id)),
+            Some(id) => id,
+            None => {
+                let id = ThreadId::unused();
+                let thread = Thread { history: Arc::default(), busy: None };
+                state.threads.insert(id.clone(), thread);
+                id
+            }
+        };
+        state.recent.retain(|known| *known != id);
+        state.recent.push_back(id.clone());
+        while state.recent.len() > THREADS {
+            let Some(oldest) = state.recent.pop_front() else { break };
+            match state.threads.get(&oldest) {
+                Some(thread) if thread.busy.is_some() => {
+                    state.recent.push_back(oldest);
+                    break;
+                }
+                _ => state.threads.remove(&oldest),
+            };
+        }
+        let Some(thread) = state.threads.get_mut(&id) else { return Err(OrderError::Thread(id)) };
+        if thread.busy.is_some() {
+            return Err(OrderError::Busy(id));
+        }
+        thread.busy = Some(run.clone());
+        Ok((id, thread.history.clone()))
+    }
+
+    /// Runs that ended long ago can no longer be taken back.
+    fn forget_old(&self) {
+        let mut forgotten = Vec::new();
+        {
+            let mut state = self.state();
+            while state.order.len() > REMEMBERED {
+                let ended = |state: &State, run: &RunId| {
+                    state.runs.get(run).is_none_or(|entry| entry.outcome.borrow().is_some())
+                };
+                let Some(at) = state.order.iter().position(|run| ended(&state, run)) else { break };
+                let Some(run) = state.order.remove(at) else { break };
+                state.runs.remove(&run);
+                forgotten.push(run);
+            }
+        }
+        for run in forgotten {
+            self.services.workspace.end(&run);
+        }
+    }
+
+    /// Cancels one run, or all. Returns those that were still going on.
+    pub fn cancel(&self, run: Option<&RunId>) -> Vec<RunId> {
+        let state = self.state();
+        let mut cancelled: Vec<RunId> = state
+            .runs
+            .iter()
+            .filter(|(id, entry)| run.is_none_or(|run| run == *id) && entry.outcome.borrow().is_none())
+            .map(|(id, entry)| {
+                entry.cancel.cancel();
+                id.clone()
+            })
+            .collect();
+        cancelled.sort();
+        cancelled
+    }
+
+    /// Runs that have not ended, oldest first.
+    pub fn active(&self) -> Vec<Active> {
+        let state = self.state();
+        let of = |run: &RunId| {
+            let entry = state.runs.get(run).filter(|entry| entry.outcome.borrow().is_none())?;
+            let (step, phase) = entry.events.pulse();
+            Some(Active { run: run.clone(), title: entry.title.clone(), step, phase })
+        };
+        state.order.iter().filter_map(of).collect()
+    }
+
+    /// How the run that ended last did.
+    pub fn last_status(&self) -> Option<Status> {
+        self.state().last
+    }
+
+    /// Takes a run's edits back, keeping what was typed since. Without a name: the last run that changed something.
+    pub async fn revert(self: &Arc<Self>, run: Option<RunId>) -> Result<Outcome, OrderError> {
+        let run = {
+            let state = self.state();
+            match run {
+                Some(run) if state.runs.contains_key(&run) => run,
+                Some(run) => return Err(OrderError::Run(format!("there is no run {run} that could be taken back"))),
+                None => state
+                    .order
+                    .iter()
+                    .rev()
+                    .find(|run| state.runs.get(*run).is_some_and(|entry| entry.touched))
+                    .cloned()
+                    .ok_or_else(|| OrderError::Run("no run has changed anything that could be taken back".into()))?,
+            }
+        };
+        self.redeliver(run, What::Undo).await
+    }
+
+    /// Applies the edits that a run in mode `preview` proposed.
+    pub async fn accept(self: &Arc<Self>, run: RunId) -> Result<Outcome, OrderError> {
+        self.proposed(&run)?;
+        self.redeliver(run, What::Staged).await
+    }
+
+    /// Drops the edits that a run in mode `preview` proposed.
+    pub fn reject(&self, run: &RunId) -> Result<(), OrderError> {
+        self.proposed(run)?;
+        self.services.workspace.end(run);
+        self.state().runs.remove(run);
+        Ok(())
+    }
+
+    fn proposed(&self, run: &RunId) -> Result<(), OrderError> {
+        let state = self.state();
+        let entry = state.runs.get(run).ok_or_else(|| OrderError::Run(format!("there is no run {run}")))?;
+        let status = entry.outcome.borrow().as_ref().map(|outcome| outcome.status);
+        match status {
+            Some(Status::Proposed) => Ok(()),
+            _ => Err(OrderError::Run(format!("run {run} has no edits that wait for a decision"))),
+        }
+    }
+
+    async fn redeliver(self: &Arc<Self>, run: RunId, what: What) -> Result<Outcome, OrderError> {
+        let (before, cancel, title, events) = {
+            let state = self.state();
+            let entry = state.runs.get(&run).ok_or_else(|| OrderError::Run(format!("there is no run {run}")))?;
+            let outcome = entry.outcome.borrow().clone();
+            let outcome =
+                outcome.ok_or_else(|| OrderError::Run(format!("run {run} has not ended yet; cancel it first")))?;
+            (outcome, self.closing.child_token(), entry.title.clone(), entry.events.clone())
+        };
+        let label = match what {
+            What::Staged => title,
+            What::Undo => format!("Take back: {title}"),
+        };
+        let courier = Courier {
+            services: &self.services,
+            run: &run,
+            events: &events,
+            label,
+            confirm: false,
+            what,
+            cancel: &cancel,
+        };
+        let delivered = courier.deliver().await;
+        let outcome = super::task::judge((*before).clone(), delivered, what);
+        if let Some(entry) = self.state().runs.get_mut(&run) {
+            entry.touched = what == What::Staged && outcome.status != Status::Failed;
+            let (done, receiver) = watch::channel(Some(Arc::new(outcome.clone())));
+            drop(done);
+            entry.outcome = receiver;
+        }
+        self.services.host.status_changed();
+        Ok(outcome)
+    }
+
+    /// Empties a thread, or all that are not at work. Returns its size before and after.
+    pub fn clear(&self, thread: Option<&ThreadId>) -> Result<(Size, Size), OrderError> {
+        let state = self.state();
+        let mut before = Size { messages: 0, bytes: 0 };
+        for (id, entry) in &state.threads {
+            if thread.is_some_and(|thread| thread != id) {
+                continue;
+            }
+            if entry.busy.is_some() {
+                if thread.is_some() {
+                    return Err(OrderError::Busy(id.clone()));
+                }
+                continue;
+            }
+            let mut history = entry.history.lock().unwrap_or_else(PoisonError::into_inner);
+            before.messages += history.messages().len();
+            before.bytes += history.bytes();
+            history.clear();
+        }
+        match thread {
+            Some(id) if !state.threads.contains_key(id) => Err(OrderError::Thread(id.clone())),
+            _ => Ok((before, Size { messages: 0, bytes: 0 })),
+        }
+    }
+
+    /// The thread of a run.
+    pub fn thread_of(&self, run: &RunId) -> Option<ThreadId> {
+        self.state().runs.get(run).map(|entry| entry.thread.clone())
+    }
+
+    /// The model that was chosen by command, if any.
+    pub fn chosen_model(&self) -> Option<ModelRef> {
+        self.state().model.clone()
+    }
+
+    /// Chooses the model for the runs that start from now on.
+    pub fn choose_model(&self, model: ModelRef) {
+        self.state().model = Some(model);
+        self.services.host.status_changed();
+    }
+
+    /// Cancels everything and waits for it, at most `grace`.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.closing.cancel();
+        self.tasks.close();
+        // Past the grace the process ends anyway, and the tasks with it.
+        let _ = tokio::time::timeout(grace, self.tasks.wait()).await;
+    }
+}

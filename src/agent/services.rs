@@ -1,0 +1,42 @@
+//! What a run works with: made once by the program, shared by all runs.
+
+use std::sync::Arc;
+
+use crate::config::{Config, ConfigStore};
+use crate::host::Host;
+use crate::llm::client::Client;
+use crate::metrics::Metrics;
+use crate::tools::diagnostics::Diagnostics;
+use crate::tools::registry::Registry;
+use crate::tools::scheduler::Scheduler;
+use crate::workspace::Workspace;
+
+/// The shared parts.
+#[derive(Clone)]
+pub struct Services {
+    /// Live buffers, disk and staging.
+    pub workspace: Arc<Workspace>,
+    /// Where configurations come from.
+    pub config: Arc<ConfigStore>,
+    /// Models.
+    pub llm: Arc<Client>,
+    /// Tools.
+    pub registry: Arc<Registry>,
+    /// Who runs the tools.
+    pub scheduler: Scheduler,
+    /// What the editor last reported.
+    pub diagnostics: Arc<Diagnostics>,
+    /// The user's side.
+    pub host: Arc<dyn Host>,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+    /// Whether the user trusts this workspace: without, a repository's own instructions are not used.
+    pub trusted: bool,
+}
+
+impl Services {
+    /// The configuration in force now; a run keeps the one it started with.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.current()
+    }
+}

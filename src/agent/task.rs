@@ -1,0 +1,341 @@
+//! The task of one run from its order to its outcome: prepare, drive the loop, propose, tell.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::action::Action;
+use super::events::{Events, RunPhase};
+use super::history::History;
+use super::order::Order;
+use super::outcome::{ErrorCode, FileOutcome, Outcome, OutcomeError, RunUsage, Status, Timing};
+use super::prompt::{self, Subject};
+use super::propose::{Courier, Delivered, What};
+use super::run::{Ended, Plan, Run};
+use super::services::Services;
+use crate::config::{Config, EditMode, ModelRef};
+use crate::host::{EventKind, Notice};
+use crate::ids::{RunId, ThreadId};
+use crate::paths::WsPath;
+use crate::text::diff;
+use crate::tools::tool::{ToolContext, ToolLimits};
+use crate::workspace::{Landing, StagedFile, StagedKind};
+
+/// The tools of an action that makes no edit.
+const READING: &[&str] = &["read_file", "list_dir", "glob", "grep", "diagnostics"];
+/// Bytes of a diff that an event carries.
+const DIFF_MAX: usize = 64 * 1024;
+
+/// All that one run works on.
+pub(super) struct Task {
+    pub services: Services,
+    pub config: Arc<Config>,
+    pub run: RunId,
+    pub thread: ThreadId,
+    pub action: Action,
+    pub subject: Option<Subject>,
+    pub order: Order,
+    pub title: String,
+    pub model: Option<ModelRef>,
+    pub history: Arc<Mutex<History>>,
+    pub cancel: CancellationToken,
+}
+
+impl Task {
+    /// Does all of it. Never panics on purpose; the caller catches what does.
+    /// Gives the outcome, and the files of which nobody knows yet whether they were changed.
+    pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
+        let host = &self.services.host;
+        let plan = match self.prepare(events) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let model = self.model.as_ref().map(ToString::to_string).unwrap_or_default();
+                events.emit(EventKind::Started { title: self.title.clone(), model });
+                return (self.outcome(Status::Failed, events, Some(error)), Vec::new());
+            }
+        };
+        host.progress_begin(&self.run, &self.title);
+        events.emit(EventKind::Started { title: self.title.clone(), model: plan.origin.to_string() });
+        let ended = Run::new(&self.services, &plan, events).drive().await;
+        let (mut outcome, open) = self.finish(ended, events).await;
+        outcome.timing.total_ms = events.started().elapsed().as_secs_f64() * 1e3;
+        if &*self.action.id == "review" && outcome.status == Status::Answered {
+            host.publish(super::findings::parse(&outcome.answer, &self.services.workspace.roots()));
+        }
+        (outcome, open)
+    }
+
+    fn prepare(&self, events: &Arc<Events>) -> Result<Plan, OutcomeError> {
+        let services = &self.services;
+        let chosen = super::models::resolve(&self.config, self.model.as_ref())?;
+        let instructions = match services.trusted {
+            true => prompt::instructions(&services.workspace, self.subject.as_ref()),
+            false => String::new(),
+        };
+        let message = prompt::first_message(
+            &self.action,
+            self.subject.as_ref(),
+            &self.order.prompt,
+            &self.order.diagnostics,
+            &instructions,
+            &services.workspace.roots(),
+        );
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).user(message);
+        let allowed = (!self.action.edits).then_some(READING);
+        let tools = services.registry.select(allowed, &self.config.tools.disabled);
+        let context = ToolContext {
+            workspace: services.workspace.clone(),
+            run: self.run.clone(),
+            limits: limits(&self.config),
+            diagnostics: services.diagnostics.clone(),
+            on_staged: self.on_staged(events),
+        };
+        Ok(Plan {
+            run: self.run.clone(),
+            config: self.config.clone(),
+            provider: chosen.provider,
+            model: chosen.model,
+            origin: chosen.origin,
+            info: chosen.info,
+            max_output_tokens: chosen.max_output_tokens,
+            tools,
+            context,
+            history: self.history.clone(),
+            cancel: self.cancel.clone(),
+        })
+    }
+
+    /// Shows a staged edit to those who listen.
+    fn on_staged(&self, events: &Arc<Events>) -> Arc<dyn Fn(&WsPath) + Send + Sync> {
+        let (events, workspace, run) = (events.clone(), self.services.workspace.clone(), self.run.clone());
+        let listens = self.services.host.abilities().events;
+        Arc::new(move |path| {
+            if !listens {
+                return;
+            }
+            let Some(file) = workspace.staged(&run).into_iter().find(|file| file.path == *path) else { return };
+            let diff = diff::unified(&file.before, &file.after, &path.to_string(), 3, DIFF_MAX);
+            events.emit(EventKind::Staged { uri: file.uri, diff });
+        })
+    }
+
+    async fn finish(&self, ended: Ended, events: &Events) -> (Outcome, Vec<WsPath>) {
+        let Ended { error, cancelled, answer, steps, usage, timing } = ended;
+        let status = if cancelled { Status::Cancelled } else { Status::Failed };
+        let mut outcome = self.outcome(status, events, error);
+        outcome.answer = answer;
+        outcome.steps = steps;
+        outcome.usage = usage;
+        outcome.timing = timing;
+        if cancelled || outcome.error.is_some() {
+            return (outcome, Vec::new());
+        }
+        let staged = self.services.workspace.staged(&self.run);
+        let changed = staged.iter().any(changes);
+        if !changed && self.services.workspace.conflicts(&self.run).is_empty() {
+            outcome.status = if self.action.edits { Status::Unchanged } else { Status::Answered };
+            if outcome.status == Status::Unchanged && staged.is_empty() && !outcome.answer.trim().is_empty() {
+                outcome.status = Status::Answered;
+            }
+            return (outcome, Vec::new());
+        }
+        if self.config.edits.mode == EditMode::Preview {
+            outcome.status = Status::Proposed;
+            outcome.files = staged
+                .iter()
+                .filter(|file| changes(file))
+                .map(|file| FileOutcome {
+                    uri: file.uri.to_string(),
+                    edits: diff::lines(&file.before, &file.after).edits().len().max(1),
+                    conflicts: Vec::new(),
+                })
+                .collect();
+            return (outcome, Vec::new());
+        }
+        events.phase(RunPhase::Applying);
+        events.doing("applying");
+        let courier = Courier {
+            services: &self.services,
+            run: &self.run,
+            events,
+            label: format!("Ropeway: {}", self.title),
+            confirm: self.config.edits.mode == EditMode::Confirm,
+            what: What::Staged,
+            cancel: &self.cancel,
+        };
+        let mut delivered = courier.deliver().await;
+        let open = std::mem::take(&mut delivered.open);
+        (judge(outcome, delivered, What::Staged), open)
+    }
+
+    fn outcome(&self, status: Status, events: &Events, error: Option<OutcomeError>) -> Outcome {
+        let total_ms = events.started().elapsed().as_secs_f64() * 1e3;
+        Outcome {
+            run_id: self.run.clone(),
+            thread_id: self.thread.clone(),
+            status,
+            answer: String::new(),
+            files: Vec::new(),
+            steps: 0,
+            usage: RunUsage::default(),
+            timing: Timing { total_ms, ..Timing::default() },
+            error,
+        }
+    }
+}
+
+fn changes(file: &StagedFile) -> bool {
+    file.kind != StagedKind::Edited || file.before != file.after
+}
+
+fn limits(config: &Config) -> ToolLimits {
+    ToolLimits {
+        grep_first_match: Duration::from_millis(config.tools.grep.first_match_timeout_ms),
+        grep_max_files: usize::try_from(config.tools.grep.max_files).unwrap_or(usize::MAX),
+        threads: config.tools.parallel(),
+        ..ToolLimits::default()
+    }
+}
+
+/// The outcome of a run that panicked.
+pub(super) fn broken(task: &Task, events: &Events) -> Outcome {
+    let hint = "this is a defect of Ropeway; the log on standard error says where. Nothing was applied";
+    let error = OutcomeError::new(ErrorCode::Internal, "the run broke down", hint);
+    task.outcome(Status::Failed, events, Some(error))
+}
+
+/// What a delivery makes of an outcome.
+pub(super) fn judge(mut outcome: Outcome, delivered: Delivered, what: What) -> Outcome {
+    let applied = delivered.applied();
+    let conflicts = delivered.conflicts();
+    outcome.error = None;
+    outcome.status = if delivered.cancelled {
+        Status::Cancelled
+    } else if delivered.unknown {
+        Status::Unknown
+    } else if let Some(file) = &delivered.denied {
+        let hint = "the file is protected because it decides what other programs do";
+        outcome.error =
+            Some(OutcomeError::new(ErrorCode::Permission, format!("you did not allow the change of {file}"), hint));
+        if applied > 0 { Status::Conflict } else { Status::Failed }
+    } else if let Some(why) = &delivered.refused {
+        let hint = "look at the file for a read-only buffer or an open dialog, then start the action again";
+        outcome.error =
+            Some(OutcomeError::new(ErrorCode::EditRefused, format!("the editor did not take the edit: {why}"), hint));
+        if applied > 0 { Status::Conflict } else { Status::Failed }
+    } else if conflicts {
+        Status::Conflict
+    } else if applied == 0 {
+        Status::Unchanged
+    } else {
+        Status::Applied
+    };
+    outcome.files = delivered.files;
+    if what == What::Undo {
+        outcome.answer = match outcome.status {
+            Status::Applied => "The run was taken back.".into(),
+            Status::Unchanged => "There was nothing left to take back.".into(),
+            _ => String::new(),
+        };
+    }
+    outcome
+}
+
+/// Says how a run ended: in its progress display, to those who listen, and in a message where something needs one.
+pub(super) fn tell(services: &Services, events: &Events, outcome: &Outcome) {
+    let host = &services.host;
+    let summary = summary(outcome);
+    host.progress_end(&outcome.run_id, &summary);
+    match (&outcome.error, outcome.status) {
+        (Some(error), _) => host.notify(
+            Notice::Error,
+            if error.hint.is_empty() {
+                format!("Ropeway: {}.", error.message)
+            } else {
+                format!("Ropeway: {}. {}.", error.message, capitalised(&error.hint))
+            },
+        ),
+        (None, Status::Conflict) => host.notify(Notice::Warning, format!("Ropeway: {summary}")),
+        (None, Status::Unknown) => host.notify(Notice::Warning, format!("Ropeway: {summary}")),
+        (None, Status::Answered) if !host.abilities().events => {
+            host.show_answer(&outcome.run_id, "Ropeway", &outcome.answer);
+        }
+        (None, Status::Unchanged) => host.notify(Notice::Info, format!("Ropeway: {summary}")),
+        _ => {}
+    }
+    events.emit(finished(outcome));
+}
+
+fn finished(outcome: &Outcome) -> EventKind {
+    let mut value = serde_json::to_value(outcome).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        // The event names its run itself.
+        fields.remove("runId");
+    }
+    EventKind::Finished { outcome: value }
+}
+
+/// One line about the end of a run.
+pub fn summary(outcome: &Outcome) -> String {
+    let edits: usize = outcome.files.iter().map(|file| file.edits).sum();
+    let files = outcome.files.iter().filter(|file| file.edits > 0).count();
+    let left_out: usize = outcome.files.iter().map(|file| file.conflicts.len()).sum();
+    let plural = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+    match outcome.status {
+        Status::Applied => format!("applied {} in {}", plural(edits, "edit"), plural(files, "file")),
+        Status::Proposed => format!("{} in {} to look at", plural(edits, "edit"), plural(files, "file")),
+        Status::Answered => "answered".into(),
+        Status::Unchanged => match outcome.answer.lines().find(|line| !line.trim().is_empty()) {
+            Some(line) => format!("nothing to change: {}", line.chars().take(200).collect::<String>()),
+            None => "nothing to change".into(),
+        },
+        Status::Conflict => {
+            let place = outcome.files.iter().find_map(|file| {
+                let conflict = file.conflicts.first()?;
+                Some(format!("; {} line {}", file.uri.rsplit('/').next().unwrap_or_default(), conflict.line + 1))
+            });
+            format!(
+                "applied {}, left out {} where you changed the same text{}",
+                plural(edits, "edit"),
+                left_out,
+                place.unwrap_or_default()
+            )
+        }
+        Status::Unknown => "the editor has not said whether it applied the edits; they will not be sent again".into(),
+        Status::Cancelled => "cancelled; nothing was applied".into(),
+        Status::Failed => outcome.error.as_ref().map_or_else(|| "failed".into(), |error| error.message.clone()),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Waits for an edit that was never answered to show up after all, and says so with a second `finished`.
+pub(super) async fn late_proof(
+    services: Services,
+    events: Arc<Events>,
+    outcome: Arc<Outcome>,
+    open: Vec<WsPath>,
+    patience: Duration,
+) {
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut changes = services.workspace.changes();
+    let landed = |path: &WsPath| services.workspace.landed(&outcome.run_id, path) == Landing::Landed;
+    loop {
+        changes.borrow_and_update();
+        if open.iter().all(landed) {
+            let mut late = (*outcome).clone();
+            late.status = Status::Applied;
+            late.files.extend(open.iter().map(|path| FileOutcome { uri: path.uri(), edits: 1, conflicts: Vec::new() }));
+            events.emit(finished(&late));
+            services.host.notify(Notice::Info, "Ropeway: the edits have been applied after all.".into());
+            return;
+        }
+        if !matches!(tokio::time::timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The agent of one session: put together once the client has introduced itself, and told what the session hears.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::session::Session;
+use super::status::StatusLine;
+use crate::agent::readout;
+use crate::agent::runs::Runs;
+use crate::agent::services::Services;
+use crate::config::{ConfigStore, Sources};
+use crate::host::{Host, Notice};
+use crate::llm::client::Client;
+use crate::metrics::Metrics;
+use crate::tools::diagnostics::Diagnostics;
+use crate::tools::registry::Registry;
+use crate::tools::scheduler::Scheduler;
+
+/// How long runs may take to end when the session does.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The agent and what the handlers need of it.
+pub struct Agent {
+    /// The runs.
+    pub runs: Arc<Runs>,
+    /// Configuration.
+    pub config: Arc<ConfigStore>,
+    /// What the editor last reported.
+    pub diagnostics: Arc<Diagnostics>,
+    status: StatusLine,
+    /// Files of the configuration for which problems are shown now.
+    shown: Mutex<HashSet<PathBuf>>,
+}
+
+/// What a session keeps to make its agent at the first need: a session that only edits never pays for one.
+#[derive(Default)]
+pub struct Seat {
+    sources: OnceLock<Sources>,
+    agent: OnceLock<Arc<Agent>>,
+}
+
+impl Agent {
+    fn new(session: &Arc<Session>, host: Arc<dyn Host>, mut sources: Sources, trusted: Option<bool>) -> Arc<Self> {
+        let client = session.client();
+        sources.set_roots(session.workspace.roots().iter().map(|root| root.path().to_owned()));
+        sources.init_settings = client.and_then(|client| client.capabilities.settings.clone());
+        sources.trusted = trusted;
+        let config = Arc::new(ConfigStore::new(sources));
+        let current = config.current();
+        let metrics = Metrics::new();
+        let diagnostics = Arc::new(Diagnostics::default());
+        let runs = Runs::new(Services {
+            workspace: session.workspace.clone(),
+            config: config.clone(),
+            llm: Client::new((&current.llm).into()),
+            registry: Registry::builtin(),
+            scheduler: Scheduler::new(current.tools.parallel()),
+            diagnostics: diagnostics.clone(),
+            host,
+            metrics,
+            trusted: trusted != Some(false),
+        });
+        let wants = client.is_some_and(|client| client.capabilities.status);
+        let pace = Duration::from_secs_f64(1.0 / current.monitor.status_hz.max(0.1));
+        let status = StatusLine::start(session, runs.clone(), pace, wants);
+        Arc::new(Self { runs, config, diagnostics, status, shown: Mutex::default() })
+    }
+
+    /// Notes whether problems are shown for a file; says whether some were before.
+    pub(super) fn shows_problems(&self, path: &Path, shown: bool) -> bool {
+        let mut files = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown { !files.insert(path.to_owned()) } else { files.remove(path) }
+    }
+
+    /// The whole readout.
+    pub fn stats(&self) -> Value {
+        readout::stats(&self.runs)
+    }
+}
+
+impl Session {
+    /// The agent; `None` before the client has introduced itself.
+    pub fn agent(self: &Arc<Self>) -> Option<&Arc<Agent>> {
+        let client = self.client()?;
+        Some(self.seat.agent.get_or_init(|| {
+            let sources = self.seat.sources.get().cloned().unwrap_or_default();
+            Agent::new(self, client.host.clone(), sources, client.capabilities.trusted)
+        }))
+    }
+
+    fn seated(&self) -> Option<&Arc<Agent>> {
+        self.seat.agent.get()
+    }
+}
+
+/// Gives a session its agent. Called before the first message.
+pub fn attach(session: &Arc<Session>, sources: Sources) {
+    // Only the first call counts; there is one.
+    let _ = session.seat.sources.set(sources);
+    let callbacks = &session.callbacks;
+    let weak = || Arc::downgrade(session);
+
+    let here = weak();
+    let _ = callbacks.cancelled.set(Box::new(move |run| {
+        if let Some(session) = here.upgrade()
+            && let Some(agent) = session.seated()
+        {
+            agent.runs.cancel(Some(run));
+        }
+    }));
+    let here = weak();
+    let _ = callbacks.status_changed.set(Box::new(move || {
+        if let Some(session) = here.upgrade()
+            && let Some(agent) = session.seated()
+        {
+            agent.status.changed();
+        }
+    }));
+    let here = weak();
+    let _ = callbacks.roots_changed.set(Box::new(move || {
+        let Some(session) = here.upgrade() else { return };
+        if session.seated().is_some() {
+            reload(&session, None);
+        }
+    }));
+    let here = weak();
+    let _ = callbacks.settings_changed.set(Box::new(move |params| {
+        let Some(session) = here.upgrade() else { return };
+        reload(&session, Some(params));
+    }));
+    let here = weak();
+    let _ = callbacks.ready.set(Box::new(move || {
+        let Some(session) = here.upgrade() else { return };
+        ready(&session);
+    }));
+    let here = weak();
+    let _ = callbacks.ended.set(Box::new(move || {
+        if let Some(session) = here.upgrade()
+            && let Some(agent) = session.seated()
+        {
+            session.runtime.block_on(agent.runs.shut_down(GRACE));
+        }
+    }));
+}
+
+/// The client may be asked things now: its settings are fetched, and what is wrong with the files is said.
+fn ready(session: &Arc<Session>) {
+    let wants_settings = session.client().is_some_and(|client| client.capabilities.configuration);
+    if wants_settings {
+        reload(session, Some(Value::Null));
+    } else {
+        let here = session.clone();
+        session.runtime.spawn_blocking(move || {
+            here.agent();
+            super::problems::publish(&here);
+        });
+    }
+}
+
+/// Reads the layers again: files off the reader's thread, the client's settings by asking, or as they were pushed.
+fn reload(session: &Arc<Session>, pushed: Option<Value>) {
+    let here = session.clone();
+    session.runtime.spawn(async move {
+        let ask = pushed.is_some() && here.client().is_some_and(|client| client.capabilities.configuration);
+        let settings = match (ask, pushed) {
+            (true, _) => here
+                .outbound
+                .request("workspace/configuration", serde_json::json!({ "items": [{ "section": "ropeway" }] }))
+                .await
+                .ok()
+                .map(|answer| answer.get(0).cloned().unwrap_or_default()),
+            (false, Some(params)) => params.get("settings").cloned(),
+            (false, None) => None,
+        };
+        let work = move || {
+            let Some(agent) = here.agent() else { return };
+            let roots: Vec<_> = here.workspace.roots().iter().map(|root| root.path().to_owned()).collect();
+            agent.config.update(|sources| {
+                sources.set_roots(roots);
+                if let Some(settings) = settings {
+                    sources.client_settings = Some(settings);
+                }
+            });
+            super::problems::publish(&here);
+        };
+        if let Err(error) = tokio::task::spawn_blocking(work).await {
+            tracing::error!(%error, "the configuration could not be read again");
+        }
+    });
+}
+
+/// Shows one line to the user, where there is one to show it to.
+pub(super) fn warn(session: &Arc<Session>, message: String) {
+    if let Some(client) = session.client() {
+        client.host.notify(Notice::Warning, message);
+    }
+}
