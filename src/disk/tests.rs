@@ -1,3 +1,5 @@
+//! What the disk keeps, refuses and never shows half of.
+
 #![expect(clippy::disallowed_methods, reason = "these tests look at the disk from outside")]
 
 use std::fs;

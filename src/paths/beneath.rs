@@ -127,10 +127,10 @@ impl Dir {
             let flags = if last { flags | OFlags::CLOEXEC } else { FOLDER };
             let opened = rustix::fs::openat(at, part, flags | OFlags::NOFOLLOW, Mode::empty())?;
             // O_PATH with O_NOFOLLOW opens the link itself instead of refusing it.
-            if last && flags.contains(OFlags::PATH) {
-                if FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) == FileType::Symlink {
-                    return Err(Errno::LOOP);
-                }
+            let is_link =
+                || Ok::<_, Errno>(FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) == FileType::Symlink);
+            if last && flags.contains(OFlags::PATH) && is_link()? {
+                return Err(Errno::LOOP);
             }
             if last {
                 return Ok(opened);
@@ -229,7 +229,7 @@ impl From<FileType> for Kind {
 
 /// Whether something is there, a link that leads nowhere not counted.
 pub fn exists(path: &WsPath) -> Result<bool, PathError> {
-    match open_with(path, look()) {
+    match open_with(path, LOOK) {
         Ok(_) => Ok(true),
         Err(error) if error.is_missing() => Ok(false),
         Err(error) => Err(error),
@@ -238,22 +238,13 @@ pub fn exists(path: &WsPath) -> Result<bool, PathError> {
 
 /// The file behind `path`, opened without the right to read, to ask the system about it.
 pub fn look_at(path: &WsPath) -> Result<File, PathError> {
-    open_with(path, look()).map(File::from)
-}
-
-fn look() -> OFlags {
-    if cfg!(target_os = "linux") { look_flag() } else { OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY }
+    open_with(path, LOOK).map(File::from)
 }
 
 #[cfg(target_os = "linux")]
-fn look_flag() -> OFlags {
-    OFlags::PATH
-}
-
+const LOOK: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
-fn look_flag() -> OFlags {
-    OFlags::RDONLY
-}
+const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// The folder that really holds `path`, and the name there. With `make`, missing folders are made.
 pub fn folder_of(path: &WsPath, last: Last, make: bool) -> Result<(Dir, String), PathError> {

@@ -1,3 +1,5 @@
+//! Names, URIs and links, hostile ones first.
+
 #![expect(clippy::disallowed_methods, reason = "these tests build file trees")]
 
 use std::fs;

@@ -80,6 +80,10 @@ impl Workspace {
         };
         for path in &paths {
             self.refresh(run, path);
+            // A link that has come to stand on the way would take the editor elsewhere.
+            if self.real(path).ok().as_ref() != Some(path) {
+                self.lose(run, path);
+            }
         }
         let (mut operations, mut edits) = (Vec::new(), Vec::new());
         for path in paths {

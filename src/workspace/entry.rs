@@ -98,8 +98,6 @@ pub(super) struct Landed {
     pub(super) deed: Deed,
     /// The user's text since, and the edits that take ours back.
     pub(super) undo: Carried,
-    /// Where the user's text comes from.
-    pub(super) home: Home,
     /// Order of landing.
     pub(super) order: u64,
     /// What can no longer be taken back.

@@ -32,9 +32,6 @@ impl State {
                 self.counter += 1;
                 entry.serial = self.counter;
             }
-            if let Some(landed) = area.landed.get_mut(path) {
-                landed.home = Home::Away;
-            }
         }
     }
 }
@@ -72,9 +69,6 @@ impl Area {
     fn follow_jump(&mut self, path: &WsPath, after: &Text, home: Home, counter: &mut u64) {
         let Some(seen) = self.seen_as(path) else {
             self.follow_landed(path, |undo| undo.jump(after), after);
-            if let Some(landed) = self.landed.get_mut(path) {
-                landed.home = home;
-            }
             return;
         };
         let Some(entry) = self.files.get_mut(&seen) else { return };
@@ -175,7 +169,7 @@ impl Area {
                 deed = Deed::Created(sent.expected.clone());
             }
         }
-        let landed = super::entry::Landed { deed, undo, home: entry.home, order, dropped };
+        let landed = super::entry::Landed { deed, undo, order, dropped };
         self.landed.insert(path.clone(), landed);
     }
 

@@ -105,10 +105,6 @@ impl Workspace {
 
     /// What was done to a whole file is done.
     fn land_whole(&self, run: &RunId, path: &WsPath, deed: Deed) -> Landing {
-        let stamp = match &deed {
-            Deed::Renamed(to) => self.disk.stat(to).ok(),
-            Deed::Edited | Deed::Created(_) | Deed::Deleted(_) => None,
-        };
         let mut state = self.lock();
         let order = state.next();
         let Some(area) = state.runs.get_mut(run) else { return Landing::NotYet };
@@ -118,7 +114,6 @@ impl Workspace {
         let earlier = area.landed.remove(path);
         let made_by_us = earlier.as_ref().is_some_and(|earlier| matches!(earlier.deed, Deed::Created(_)));
         let mut undo = Carried::nothing(Text::default());
-        let mut home = Home::Nowhere;
         let mut moved_to = None;
         if let Deed::Renamed(to) = &deed {
             // The edits that were staged on the old name go on under the new one.
@@ -131,7 +126,6 @@ impl Workspace {
             if let Some(earlier) = &earlier {
                 undo = earlier.undo.clone();
             }
-            home = stamp.map_or(Home::Away, Home::Disk);
             moved_to = Some(to.clone());
         }
         // Made by this run and removed again: there is nothing to take back.
@@ -144,10 +138,10 @@ impl Workspace {
         };
         if let (Some(to), Some(earlier)) = (moved_to, earlier) {
             let order = earlier.order;
-            area.landed.insert(to, Landed { home, undo, order, ..earlier });
+            area.landed.insert(to, Landed { undo, order, ..earlier });
             undo = Carried::nothing(Text::default());
         }
-        area.landed.insert(path.clone(), Landed { deed, undo, home: Home::Nowhere, order, dropped: Vec::new() });
+        area.landed.insert(path.clone(), Landed { deed, undo, order, dropped: Vec::new() });
         Landing::Landed
     }
 }

@@ -140,7 +140,7 @@ impl Workspace {
     }
 
     /// Closes it: what was staged and never sent is forgotten. What landed can still be taken back, and what was sent
-    /// is still recognised if it lands later, for the last 64 runs that did either.
+    /// is still recognised if it lands later, for the last 64 runs that did either. Ask for conflicts before.
     pub fn end(&self, run: &RunId) {
         let mut state = self.lock();
         let Some(area) = state.runs.get_mut(run) else { return };

@@ -253,6 +253,18 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// What `run` wants of the file at `path` has become impossible.
+    pub(super) fn lose(&self, run: &RunId, path: &WsPath) {
+        let mut state = self.lock();
+        if let Some(area) = state.runs.get_mut(run)
+            && area.files.get(path).is_some_and(|entry| !entry.is_sent())
+        {
+            area.lose(path);
+        }
+    }
+}
+
 impl Area {
     /// The user's side has removed the file that an entry is about.
     fn lose(&mut self, path: &WsPath) {

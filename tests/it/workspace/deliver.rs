@@ -233,3 +233,16 @@ fn operations_come_first_and_the_edit_of_a_renamed_file_under_its_new_name() {
     assert_eq!(buffer.text, "one\n2\nthree\n4\nfive\n");
     assert!(!desk.at("a.rs").exists() && !desk.at("gone.rs").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_sent_where_a_link_has_come_to_stand_on_the_way() {
+    let desk = Desk::new();
+    desk.put("dir/a.rs", FIVE);
+    desk.put("other/a.rs", FIVE);
+    desk.replace("dir/a.rs", "two", "2");
+    std::fs::rename(desk.at("dir"), desk.at("moved")).unwrap();
+    std::os::unix::fs::symlink("other", desk.at("dir")).unwrap();
+    assert!(desk.ws.deliveries(&desk.run).is_empty());
+    assert_eq!(desk.conflicts().len(), 1);
+}

@@ -1,5 +1,4 @@
 //! Following the editor, and reading what it shows.
-#![expect(clippy::disallowed_methods, reason = "the tests stand outside and look at the disk")]
 
 use std::borrow::Cow;
 use std::sync::Arc;

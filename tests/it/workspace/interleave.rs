@@ -240,7 +240,7 @@ proptest! {
                 assert!(desk.ws.sent(&desk.run, &delivery) && buffer.take(&delivery));
             }
         }
-        prop_assert_eq!(desk.sees("a.rs"), merged.clone());
+        prop_assert_eq!(&desk.sees("a.rs"), &merged);
         if let Some(delivery) = desk.ws.deliveries(&desk.run).pop() {
             assert!(desk.ws.sent(&desk.run, &delivery) && buffer.take(&delivery));
         }

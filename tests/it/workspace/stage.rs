@@ -1,5 +1,4 @@
 //! Staging over live typing, and what operations on whole files come to.
-#![expect(clippy::disallowed_methods, reason = "the tests stand outside and look at the disk")]
 
 use ropeway::ids::RunId;
 use ropeway::text::{EditSet, Text};

@@ -1,5 +1,4 @@
 //! Taking a run back: its part and nothing else.
-#![expect(clippy::disallowed_methods, reason = "the tests stand outside and look at the disk")]
 
 use ropeway::ids::RunId;
 use ropeway::text::Text;
