@@ -1,9 +1,11 @@
 //! Talking to models: vendor-free types, pure codecs for each vendor, and a transport that knows no vendor.
 //!
 //! `types` says what a request and a response are, `endpoint` where to send one. `provider` is the port that `openai`
-//! and `anthropic` implement: bytes in, events out, no socket; `surrogates` and `calls` are what their decoders share
-//! and `failure` turns an error body of any of them into one sentence. `transport` owns the one pooled HTTP client of
-//! each provider, `sse` turns its bytes into events, `retry` decides, and `client` puts them together behind one call.
+//! and `anthropic` implement: a request in, bytes out; bytes in, events out; no socket. `body`, `surrogates` and
+//! `calls` are what they share, and `failure` turns an error body of any vendor into one sentence. `sse` finds the
+//! events in a body and `reader` joins it to a decoder, so that a whole response can be read from a file
+//! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider, `stream` is a response on its
+//! way in, `retry` decides, and `client` puts them together behind one call; `secrets` keeps keys out of what it says.
 //! `models` is a table.
 
 pub mod anthropic;
@@ -26,5 +28,6 @@ mod surrogates;
 pub mod transport;
 pub mod types;
 
-pub use self::client::{Client, ClientSettings, Counters, Probe, ResponseStream, RetryNotice, Timing};
+pub use self::client::{Client, ClientSettings, Counters, Probe, RetryNotice};
+pub use self::stream::{ResponseStream, Timing};
 pub use self::types::*;

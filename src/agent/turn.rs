@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::config::ProviderConfig;
-use crate::llm::client::{Client, ResponseStream, RetryNotice};
-use crate::llm::{LlmError, Request, StreamEvent};
+use crate::llm::client::{Client, RetryNotice};
+use crate::llm::{LlmError, Request, ResponseStream, StreamEvent};
 
 /// A model call under way. Dropping it closes the stream.
 pub struct Turn {

@@ -15,10 +15,9 @@ use crate::llm::failure::{Again, Failure};
 use crate::llm::provider::{HttpRequest, Provider, codec_of};
 use crate::llm::retry::{Decision, Hints, decide};
 use crate::llm::secrets::Secrets;
+use crate::llm::stream::ResponseStream;
 use crate::llm::transport::{Transport, read_error_body, spell};
 use crate::llm::{LlmError, LlmErrorKind, Request};
-
-pub use crate::llm::stream::{ResponseStream, Timing};
 
 /// How the client behaves towards all providers.
 #[derive(Clone, Copy, Debug)]

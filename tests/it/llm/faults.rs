@@ -288,3 +288,28 @@ async fn a_key_never_goes_to_another_machine_in_clear() {
     assert_eq!(error.kind, LlmErrorKind::Auth);
     assert_eq!(model.connections(), 0);
 }
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_told_plainly() {
+    let model = Model::start();
+    let mut provider = provider(&model, Protocol::OpenAi);
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    provider.base_url = format!("https://{}/v1", plain.local_addr().unwrap()).parse().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = plain.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Plain\r\n\r\n").unwrap();
+        // Read to the end: a close with unread bytes would be a reset.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let once = Client::new(ClientSettings { max_retries: 0, ..ClientSettings::default() });
+    let hello = hello();
+    let asked = once.stream(&provider, &hello, &quiet);
+    fn movable<T: Send>(future: T) -> T {
+        future
+    }
+    // A run is a task of its own, so the call must be able to move between threads.
+    let error = movable(asked).await.unwrap_err();
+    // A machine without any certificates cannot even begin.
+    assert!(matches!(error.kind, LlmErrorKind::Network | LlmErrorKind::Config), "{error:?}");
+    assert!(!format!("{error:?}").contains("canary"));
+}

@@ -112,6 +112,46 @@ async fn one_connection_serves_many_turns() {
 }
 
 #[tokio::test]
+async fn a_connection_goes_back_to_the_pool_although_its_body_ended_after_the_answer() {
+    let model = Model::start();
+    let (client, provider, hello) = (client(), provider(&model, Protocol::OpenAi), hello());
+    let (reply, response) = tokio::join!(
+        async {
+            let (_, mut reply) = model.expect().await;
+            reply.sse();
+            reply.send(openai::text("a"));
+            reply.send(openai::finish("stop"));
+            reply.send(openai::done());
+            reply
+        },
+        ask(&client, &provider, &hello),
+    );
+    response.unwrap();
+    reply.end();
+    // Two requests at a time need two connections: the first is among them once it is back, and never if it was closed.
+    let mut rounds = 0;
+    loop {
+        let (connections, one, two) = tokio::join!(
+            async {
+                let (first, to_first) = model.expect().await;
+                let (second, to_second) = model.expect().await;
+                to_first.play(&Turn::text("b"), &first);
+                to_second.play(&Turn::text("c"), &second);
+                [first.connection, second.connection]
+            },
+            ask(&client, &provider, &hello),
+            ask(&client, &provider, &hello),
+        );
+        one.and(two).unwrap();
+        if connections.contains(&1) {
+            return;
+        }
+        rounds += 1;
+        assert!(rounds < 100, "the connection was thrown away");
+    }
+}
+
+#[tokio::test]
 async fn dropping_the_stream_cancels_the_request() {
     let model = Model::start();
     let (client, provider, hello) = (client(), provider(&model, Protocol::OpenAi), hello());
