@@ -140,6 +140,21 @@ fn a_change_that_cannot_be_read_leaves_its_document_unsynced_and_others_alone() 
 }
 
 #[test]
+fn a_change_over_the_limit_leaves_its_document_unsynced() {
+    let (mut editor, workspace) = started(Columns::Utf16);
+    let uri = editor.open("/nowhere/a.rs", "ab");
+    let head = format!(
+        r#"{{"jsonrpc":"2.0","method":"textDocument/didChange","params":{{"textDocument":{{"uri":"{uri}","version":2}},"contentChanges":[{{"text":""#
+    );
+    let text = vec![b'a'; 65 * 1024 * 1024];
+    editor.write_raw(format!("Content-Length: {}\r\n\r\n{head}", head.len() + text.len()).as_bytes());
+    editor.write_raw(&text);
+    assert!(!is_synced(&mut editor, &workspace, &uri));
+    let told = editor.expect_notification("window/logMessage");
+    assert!(told["message"].as_str().unwrap().contains(&uri), "{told}");
+}
+
+#[test]
 fn positions_outside_of_the_text_are_clamped() {
     let (mut editor, workspace) = started(Columns::Utf16);
     let uri = editor.open("/nowhere/a.rs", "a😀b\r\nc");
