@@ -23,12 +23,12 @@ function M.same(name, got, want)
   M.check(name, vim.deep_equal(got, want), { got = got, want = want })
 end
 
---- Waits, at most ten seconds, until `done` is true; the wait is a poll, so no time is built in.
+--- Waits until `done` is true; a poll, so no time is built in but the one after which something surely hangs.
 ---@param name string
 ---@param done fun(): any
 ---@param detail? fun(): any
 function M.wait(name, done, detail)
-  local ok = vim.wait(10000, function()
+  local ok = vim.wait(30000, function()
     return done() and true or false
   end, 5)
   M.check(name, ok, not ok and detail and detail() or nil)
