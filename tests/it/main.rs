@@ -9,6 +9,7 @@ mod config;
 mod host;
 mod initialize;
 mod llm;
+mod neovim;
 mod pump;
 mod sync;
 mod text_mirror;

@@ -170,22 +170,27 @@ def total(items):
   t.check('insert mode goes on', vim.rpcrequest(editor, 'nvim_get_mode').mode == 'i')
   keys(', and after')
   until_text('typing goes on where it was', after .. ', and after')
-  keys('<Esc>u')
-  until_text('the first undo takes back only what was typed after the edit', after)
-  keys('u')
-  until_text('the next gives back the text before the edit, with all typing', before)
-  keys('<C-r>')
-  until_text('redo brings the edit back', after)
-  keys('<C-r>')
-  until_text('and the typing', after .. ', and after')
-  keys('Go# later<Esc>')
+  keys('<Esc>Go# later<Esc>')
   until_text('typing later', after .. ', and after\n# later')
   command('write')
   until_true('saved', 'not vim.bo.modified')
   command('Ropeway revert')
   until_text('revert takes back the run and keeps all typing', before .. ', and after\n# later')
+  until_true(
+    'and says so',
+    [[seen.notes[#seen.notes].message:find('^Ropeway: revert: changed total.py')]],
+    'seen.notes'
+  )
   keys('u')
   until_text('which is an undo step as well', after .. ', and after\n# later')
+  keys('uu')
+  until_text('two more take back what was typed after the edit', after)
+  keys('u')
+  until_text('the next gives back the text before the edit, with all typing', before)
+  keys('<C-r>')
+  until_text('redo brings the edit back', after)
+  keys('<C-r><C-r>')
+  until_text('and the typing', after .. ', and after\n# later')
   quit()
 end
 
@@ -256,6 +261,10 @@ function scenarios.answers()
   command('Ropeway model play/m')
   until_true('the model is selected', [[seen.notes[#seen.notes].message:find('play/m')]])
   command('Ropeway clear')
+  until_true(
+    'the conversation is cleared',
+    [[seen.notes[#seen.notes].message:find('clear: 0 messages')]]
+  )
   command('Ropeway nonsense')
   until_true(
     'an unknown action is an error',

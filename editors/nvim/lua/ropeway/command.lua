@@ -156,7 +156,11 @@ local function on_run(id)
         ropeway.notify('no proposed edit to ' .. id .. '.', vim.log.levels.WARN)
         return
       end
-      execute(client, id, { runId = run })
+      execute(client, id, { runId = run }, function(result)
+        if type(result) == 'table' and result.status then
+          view.tell(result, id)
+        end
+      end)
     end)
   end
 end
@@ -167,17 +171,10 @@ local function on_thread(id)
   return function()
     with_client(function(client)
       execute(client, id, {}, function(result)
-        local before, after =
-          vim.tbl_get(result or {}, 'before'), vim.tbl_get(result or {}, 'after')
+        local before = vim.tbl_get(result or {}, 'before', 'messages')
+        local after = vim.tbl_get(result or {}, 'after', 'messages')
         if before and after then
-          ropeway.notify(
-            ('%d messages (%d tokens), before %d (%d).'):format(
-              after.messages,
-              after.tokens,
-              before.messages,
-              before.tokens
-            )
-          )
+          ropeway.notify(('%s: %d messages, before %d.'):format(id, after, before))
         end
       end)
     end)
@@ -201,8 +198,9 @@ local controls = {
   end,
   revert = function(_, rest)
     with_client(function(client)
-      -- How it went comes as an event, as with every run.
-      execute(client, 'revert', { runId = rest ~= '' and rest or nil })
+      execute(client, 'revert', { runId = rest ~= '' and rest or nil }, function(result)
+        view.tell(result or {}, 'revert')
+      end)
     end)
   end,
   stats = function()

@@ -257,6 +257,17 @@ end
 ---@return vim.lsp.ClientConfig
 function M.config()
   local opts = M.opts
+  local capabilities = {
+    workspace = {
+      -- True of ropeway.edit, which takes the place of the stock handler.
+      workspaceEdit = { documentChanges = true, failureHandling = 'textOnlyTransactional' },
+    },
+  }
+  if not modern then
+    -- Neovim 0.10 takes these instead of its own, not on top of them.
+    local own = vim.lsp.protocol.make_client_capabilities()
+    capabilities = vim.tbl_deep_extend('force', own, capabilities)
+  end
   ---@type vim.lsp.Config
   local config = {
     name = 'ropeway',
@@ -265,12 +276,7 @@ function M.config()
     handlers = handlers,
     init_options = { status = true, events = true },
     settings = next(opts.settings) and { ropeway = opts.settings } or nil,
-    capabilities = {
-      workspace = {
-        -- True of ropeway.edit, which takes the place of the stock handler.
-        workspaceEdit = { documentChanges = true, failureHandling = 'textOnlyTransactional' },
-      },
-    },
+    capabilities = capabilities,
     commands = {
       ['ropeway.run'] = function(command, ctx)
         require('ropeway.command').from_code_action(command, ctx)

@@ -9,7 +9,7 @@ local MAX_ANSWER = 1024 * 1024
 
 ---@class ropeway.Run
 ---@field client_id integer
----@field title string
+---@field title? string
 
 ---@type table<string, ropeway.Run>
 local runs = {}
@@ -87,47 +87,58 @@ end
 
 ---@param outcome table
 ---@return string
-local function sum(outcome)
-  local parts = {} ---@type string[]
-  local steps = ropeway.given(outcome.steps)
-  if steps then
-    parts[#parts + 1] = steps == 1 and '1 step' or (steps .. ' steps')
+local function names(outcome)
+  local changed = {} ---@type string[]
+  for _, file in ipairs(ropeway.given(outcome.files) or {}) do
+    changed[#changed + 1] = vim.fn.fnamemodify(vim.uri_to_fname(file.uri), ':t')
   end
-  local total = vim.tbl_get(outcome, 'timing', 'totalMs')
-  if type(total) == 'number' then
-    parts[#parts + 1] = ('%.1f s'):format(total / 1000)
+  if #changed == 0 then
+    return 'nothing'
+  elseif #changed <= 3 then
+    return table.concat(changed, ', ')
   end
-  local cost = vim.tbl_get(outcome, 'usage', 'costUsd')
-  if type(cost) == 'number' and cost > 0 then
-    parts[#parts + 1] = ('$%.3f'):format(cost)
+  return ('%s and %d more files'):format(changed[1], #changed - 1)
+end
+
+--- Where the first conflict is.
+---@param outcome table
+---@return string
+local function place(outcome)
+  for _, file in ipairs(ropeway.given(outcome.files) or {}) do
+    local conflict = (ropeway.given(file.conflicts) or {})[1]
+    if conflict then
+      local name = vim.fn.fnamemodify(vim.uri_to_fname(file.uri), ':t')
+      return (' (%s:%d)'):format(name, conflict.line + 1)
+    end
   end
-  return #parts > 0 and (' (' .. table.concat(parts, ', ') .. ')') or ''
+  return ''
 end
 
 ---@param outcome table
 ---@return string
-local function files(outcome)
-  local names = vim.tbl_map(function(file)
-    return vim.fn.fnamemodify(vim.uri_to_fname(file.uri), ':t')
-  end, ropeway.given(outcome.files) or {})
-  if #names == 0 then
-    return 'nothing'
-  elseif #names <= 3 then
-    return table.concat(names, ', ')
+local function cost(outcome)
+  local text = ''
+  local total = vim.tbl_get(outcome, 'timing', 'totalMs')
+  if type(total) == 'number' then
+    text = (', %.1f s'):format(total / 1000)
   end
-  return ('%s and %d more files'):format(names[1], #names - 1)
+  local dollars = vim.tbl_get(outcome, 'usage', 'costUsd')
+  if type(dollars) == 'number' and dollars > 0 then
+    text = text .. (', $%.3f'):format(dollars)
+  end
+  return text
 end
 
---- One line that fits: a longer one makes Neovim ask for Enter, in the middle of someone's typing. The whole of it can
---- be had with `:Ropeway answer`.
+--- One line that fits: a longer one makes Neovim ask for Enter, in the middle of someone's typing.
 ---@param message string
 ---@param level? integer
-local function say(message, level)
+---@param rest? string what to do for the rest of it
+local function say(message, level, rest)
   local room = math.max(vim.o.columns - 24, 40)
   local line = vim.trim((message:gsub('%s+', ' ')))
   if vim.fn.strdisplaywidth(line) > room then
-    last_answer = message
-    line = vim.fn.strcharpart(line, 0, room - 18) .. '… :Ropeway answer'
+    local tail = rest and ('… ' .. rest) or '…'
+    line = vim.fn.strcharpart(line, 0, room - vim.fn.strcharlen(tail)) .. tail
   end
   ropeway.notify(line, level)
 end
@@ -136,26 +147,43 @@ end
 ---@param params lsp.ShowMessageParams
 function M.message(params)
   local levels = { vim.log.levels.ERROR, vim.log.levels.WARN }
-  say((params.message:gsub('^Ropeway: ', '')), levels[params.type] or vim.log.levels.INFO)
+  local message = params.message:gsub('^Ropeway: ', '')
+  if params.type <= 2 then
+    last_answer = message
+  end
+  say(message, levels[params.type] or vim.log.levels.INFO, ':Ropeway answer')
 end
 
---- Tells how a run ended, where the server does not.
+--- Tells how a run ended.
 ---@param outcome table
----@param title string
-local function tell(outcome, title)
-  local status = outcome.status
-  local answer = ropeway.given(outcome.answer)
-  if answer and answer ~= '' then
+---@param title? string
+function M.tell(outcome, title)
+  local levels = vim.log.levels
+  local status = ropeway.given(outcome.status)
+  local answer = ropeway.given(outcome.answer) or ''
+  local prefix = title and (title .. ': ') or ''
+  if answer ~= '' then
     last_answer = answer:sub(1, MAX_ANSWER)
   end
   if status == 'applied' then
-    say(('%s: changed %s%s'):format(title, files(outcome), sum(outcome)))
+    say(('%schanged %s%s'):format(prefix, names(outcome), cost(outcome)))
   elseif status == 'proposed' then
-    say(('%s: would change %s; :Ropeway accept or reject'):format(title, files(outcome)))
+    say(('%swould change %s; :Ropeway accept or reject'):format(prefix, names(outcome)))
   elseif status == 'answered' then
     M.answer()
+  elseif status == 'unchanged' then
+    say(prefix .. 'nothing to change')
   elseif status == 'cancelled' then
-    say(title .. ': cancelled')
+    say(prefix .. 'cancelled')
+  elseif status == 'conflict' then
+    say(prefix .. 'you changed the same lines, yours stay' .. place(outcome), levels.WARN)
+  elseif status == 'unknown' then
+    say(prefix .. 'no word whether the edit arrived: look before you go on', levels.WARN)
+  elseif status == 'failed' then
+    local err = ropeway.given(outcome.error) or {}
+    local hint = ropeway.given(err.hint) or ''
+    last_answer = ('%s%s\n\n%s'):format(prefix, ropeway.given(err.message) or 'failed', hint)
+    say(last_answer, levels.ERROR, ':Ropeway answer')
   end
   if status == 'proposed' then
     proposed = outcome.runId
@@ -164,15 +192,20 @@ local function tell(outcome, title)
   end
 end
 
+--- How runs end of which the server says nothing itself.
+local silent = { applied = true, proposed = true, answered = true, cancelled = true }
+
 ---@param event ropeway.Event|table
 ---@param client_id integer
 function M.event(event, client_id)
   if event.kind == 'started' then
-    runs[event.runId] = { client_id = client_id, title = ropeway.given(event.title) or 'run' }
+    runs[event.runId] = { client_id = client_id, title = ropeway.given(event.title) }
   elseif event.kind == 'finished' then
     local run = runs[event.runId]
     runs[event.runId] = nil
-    tell(event, run and run.title or 'run')
+    if silent[event.status] then
+      M.tell(event, run and run.title)
+    end
   end
 end
 
