@@ -6,8 +6,11 @@
 mod args;
 mod config;
 mod doctor;
+mod headless;
 mod logging;
+mod run;
 mod serve;
+mod terminal;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -57,6 +60,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
     match args.command {
         None => serve::serve(&args.serve, &env),
         Some(Command::Serve(serve)) => serve::serve(if serve.given() { &serve } else { &args.serve }, &env),
+        Some(Command::Run(args)) => run::run(&args, env),
         Some(Command::Doctor(doctor)) => doctor::doctor(&doctor, env),
         Some(Command::Config { command }) => config::config(&command, env),
     }
@@ -69,6 +73,27 @@ fn complain(message: &str) {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Waits for the user to want out: Ctrl-C, or the signals with which a program is told to end.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (terminate, hang_up) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+        if let (Ok(mut terminate), Ok(mut hang_up)) = (terminate, hang_up) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+            return;
+        }
+    }
+    // Where signals cannot be had, the user ends the program the hard way.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The directory that the program was started in.

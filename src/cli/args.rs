@@ -26,6 +26,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Serve an editor (the default)
     Serve(ServeArgs),
+    /// Let the agent do one thing here; prints its answer and a diff
+    Run(RunArgs),
     /// Tell whether the selected model can run, and what stands in its way
     Doctor(DoctorArgs),
     /// Show or check the configuration
@@ -63,6 +65,31 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     } else {
         Err("only an address of this machine can be served: write 127.0.0.1:PORT".to_owned())
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
+    /// What is to be done; `-` reads it from standard input
+    #[arg(value_name = "PROMPT")]
+    pub(super) prompt: Option<String>,
+    /// Work in this directory
+    #[arg(short = 'C', value_name = "DIR", default_value = ".")]
+    pub(super) directory: PathBuf,
+    /// What kind of thing it is: `task`, or a code action such as `refactor` or `explain`
+    #[arg(long, value_name = "ID", default_value = "task")]
+    pub(super) action: String,
+    /// The file and the lines it is about, counted from 1
+    #[arg(long, value_name = "FILE[:LINE[-LINE]]")]
+    pub(super) at: Option<String>,
+    /// Write the changes to the files
+    #[arg(long)]
+    pub(super) apply: bool,
+    /// Print the outcome for machines
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Use this model instead of the configured one
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    pub(super) model: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

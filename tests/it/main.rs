@@ -11,6 +11,7 @@ mod initialize;
 mod llm;
 mod neovim;
 mod pump;
+mod run;
 mod sync;
 mod text_mirror;
 mod tidy;
