@@ -5,6 +5,7 @@
 
 mod args;
 mod config;
+mod demo;
 mod doctor;
 mod headless;
 mod logging;
@@ -60,6 +61,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
     match args.command {
         None => serve::serve(&args.serve, &env),
         Some(Command::Serve(serve)) => serve::serve(if serve.given() { &serve } else { &args.serve }, &env),
+        Some(Command::Demo(args)) => demo::demo(&args),
         Some(Command::Run(args)) => run::run(&args, env),
         Some(Command::Doctor(doctor)) => doctor::doctor(&doctor, env),
         Some(Command::Config { command }) => config::config(&command, env),

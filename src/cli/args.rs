@@ -26,6 +26,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Serve an editor (the default)
     Serve(ServeArgs),
+    /// See the whole thing work in ten seconds: no key, no editor, no network
+    Demo(DemoArgs),
     /// Let the agent do one thing here; prints its answer and a diff
     Run(RunArgs),
     /// Tell whether the selected model can run, and what stands in its way
@@ -65,6 +67,16 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     } else {
         Err("only an address of this machine can be served: write 127.0.0.1:PORT".to_owned())
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DemoArgs {
+    /// Use this model, from your own configuration, instead of the played one
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    pub(super) model: Option<String>,
+    /// Without the pace of a person, for tests
+    #[arg(long)]
+    pub(super) fast: bool,
 }
 
 #[derive(Debug, ClapArgs)]
