@@ -16,4 +16,5 @@ mod run;
 mod sync;
 mod text_mirror;
 mod tidy;
+mod tools;
 mod workspace;
