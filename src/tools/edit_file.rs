@@ -11,7 +11,8 @@ use super::staged::{self, Made};
 use super::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
-use crate::text::{Edit, EditSet, Text};
+use crate::text::locate::locate;
+use crate::text::{EditSet, Text};
 
 /// Most replacements in one call.
 const MAX_EDITS: usize = 200;
@@ -109,7 +110,8 @@ fn edit(context: &ToolContext, path: &WsPath, replacements: &[Replacement], canc
                 1 => String::new(),
                 several => format!("edit {} of {several}: ", index + 1),
             };
-            ToolError::ForModel(format!("{which}{why}. Nothing was changed in `{path}`"))
+            let stop = if why.ends_with('.') { "" } else { "." };
+            ToolError::ForModel(format!("{which}{why}{stop} Nothing was changed in `{path}`"))
         };
         let edits = find(&text, replacement).map_err(&refuse)?;
         places += edits.edits().len();
@@ -127,25 +129,6 @@ fn edit(context: &ToolContext, path: &WsPath, replacements: &[Replacement], canc
 /// The edits of `text` that one replacement asks for.
 fn find(text: &Text, replacement: &Replacement) -> Result<EditSet, String> {
     let Replacement { old_string, new_string, replace_all } = replacement;
-    if old_string.is_empty() {
-        return Err("`old_string` is empty; to insert use insert_lines, to write a new file create_file".to_owned());
-    }
-    if old_string == new_string {
-        return Err("`old_string` and `new_string` are the same".to_owned());
-    }
-    let edits = exact(text, old_string, new_string, *replace_all)?;
+    let edits = locate(text, old_string, new_string, *replace_all).map_err(|miss| miss.to_string())?;
     EditSet::new(text.len(), edits).map_err(|error| error.to_string())
-}
-
-/// Where the quote stands, byte for byte.
-fn exact(text: &Text, old: &str, new: &str, all: bool) -> Result<Vec<Edit>, String> {
-    let whole = text.to_string();
-    let edits: Vec<Edit> = whole.match_indices(old).map(|(at, _)| Edit::new(at..at + old.len(), new)).collect();
-    match edits.len() {
-        0 => Err("`old_string` is not in the file; read it again and quote it exactly".to_owned()),
-        several if several > 1 && !all => {
-            Err(format!("`old_string` is in the file {several} times; quote more lines around it, or set replace_all"))
-        }
-        _ => Ok(edits),
-    }
 }

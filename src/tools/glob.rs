@@ -1,6 +1,7 @@
 //! `glob`: files by the form of their path.
 
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -62,7 +63,7 @@ fn find(context: &ToolContext, bases: &[WsPath], pattern: &str, limit: usize, ca
         let own =
             if bases.len() > 1 { pattern.strip_prefix(&name).and_then(|rest| rest.strip_prefix('/')) } else { None };
         let filter = PathFilter::path(own.unwrap_or(pattern))?;
-        let wanted = Wanted { filter: Some(&filter), hidden: names_hidden(pattern) };
+        let wanted = Wanted { filter: Some(&filter), hidden: names_hidden(pattern), until: time_for(cancel) };
         let tree = Tree::list(context, base, wanted, cancel)?;
         total += tree.rels.len();
         more |= tree.more;
@@ -74,13 +75,21 @@ fn find(context: &ToolContext, bases: &[WsPath], pattern: &str, limit: usize, ca
         }
     }
     let least = if more { "more than " } else { "" };
-    if total == 0 {
+    if total == 0 && more {
+        report.cut(format_args!("[time was up before a file matched `{}`; give a path]", brief(pattern)));
+    } else if total == 0 {
         report.note(format_args!("[no file matches `{}`; `**/` in front looks in all folders]", brief(pattern)));
     } else if shown < total {
         report
             .cut(format_args!("[{shown} of {least}{total} files; narrow the pattern or the path, or raise the limit]"));
     }
     Ok(report.finish())
+}
+
+/// When to end by oneself: what was found so far is worth more than a word about the deadline.
+pub(super) fn time_for(cancel: &Cancel) -> Option<Instant> {
+    let now = Instant::now();
+    cancel.deadline().map(|deadline| now + deadline.into_std().saturating_duration_since(now).mul_f32(0.9))
 }
 
 /// Whether a glob asks for names that begin with a dot.

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments;
-use super::glob::names_hidden;
+use super::glob::{names_hidden, time_for};
 use super::output::Report;
 use super::pattern::{PathFilter, brief};
 use super::search::{self, End, FileHits, Query};
@@ -120,19 +120,21 @@ pub fn matcher(pattern: &str, literal: bool, case_sensitive: bool) -> Result<Reg
 
 fn grep(context: &ToolContext, bases: &[WsPath], arguments: &Arguments, cancel: &Cancel) -> ToolResult {
     let filter = arguments.glob.as_deref().map(PathFilter::loose).transpose()?;
+    let begun = Instant::now();
+    let first_match = context.limits.grep_first_match;
     let wanted = Wanted {
         filter: filter.as_ref(),
         hidden: arguments.glob.as_deref().is_some_and(|glob| !glob.starts_with('!') && names_hidden(glob)),
+        // A list that takes half of the time for the first match is long enough to begin with.
+        until: Some(begun + first_match / 2),
     };
-    let now = Instant::now();
     let mut query = Query {
         matcher: matcher(&arguments.pattern, arguments.literal, arguments.case_sensitive.unwrap_or(true))?,
         context: arguments.context.unwrap_or(0).min(MAX_CONTEXT) as usize,
         max_matches: arguments.max_results.unwrap_or(DEFAULT_RESULTS).clamp(1, MAX_RESULTS) as usize,
         max_bytes: context.limits.output.bytes,
-        first_match: context.limits.grep_first_match,
-        // What was found so far is worth more than a word about the deadline, so we stop a little before it.
-        until: cancel.deadline().map(|deadline| now + deadline.into_std().saturating_duration_since(now).mul_f32(0.9)),
+        first_match,
+        until: time_for(cancel),
         threads: context.limits.threads,
     };
     let mut report = Report::new(context.limits.output);
@@ -144,6 +146,7 @@ fn grep(context: &ToolContext, bases: &[WsPath], arguments: &Arguments, cancel: 
         sum.left_out += tree.rels.len().saturating_sub(sum.files_left);
         tree.rels.truncate(sum.files_left);
         sum.files_left -= tree.rels.len();
+        query.first_match = if sum.matches > 0 { Duration::MAX } else { first_match.saturating_sub(begun.elapsed()) };
         let found = search::search(&query, &tree.rels, &|rel| tree.open(rel), cancel);
         cancel.check()?;
         sum.matches += found.matches;
@@ -208,7 +211,10 @@ impl Sum {
             Some(End::NoFirstMatch | End::Late) => report.cut(format_args!(
                 "[time was up: {matches} matches so far, not all of {files} files were searched; narrow the path or the glob]"
             )),
-            _ if *left_out > 0 || self.more => report.cut(format_args!(
+            _ if self.more => report.cut(format_args!(
+                "[{matches} matches in {looked} files; there was no time to list them all: narrow the path or the glob]"
+            )),
+            _ if *left_out > 0 => report.cut(format_args!(
                 "[{matches} matches in the first {looked} of {files} files, which is the limit; narrow the path or the glob]"
             )),
             _ if *matches == 0 => report.note(format_args!("[no matches in {files} files]")),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::diagnostics::Diagnostics;
 use super::output::{Output, OutputLimits};
+use crate::config::ToolsConfig;
 use crate::disk::DiskError;
 use crate::ids::RunId;
 use crate::llm::types::ToolSpec;
@@ -81,6 +82,17 @@ impl Default for ToolLimits {
             grep_first_match: Duration::from_secs(3),
             grep_max_files: 10_000,
             threads: 0,
+        }
+    }
+}
+
+impl ToolLimits {
+    /// What the configuration says.
+    pub fn of(config: &ToolsConfig) -> Self {
+        Self {
+            grep_first_match: Duration::from_millis(config.grep.first_match_timeout_ms),
+            grep_max_files: usize::try_from(config.grep.max_files).unwrap_or(usize::MAX),
+            ..Self::default()
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::pattern::PathFilter;
 use super::search::Source;
@@ -19,6 +20,8 @@ pub struct Wanted<'a> {
     pub filter: Option<&'a PathFilter>,
     /// Also those with a name that begins with a dot, or in such a folder.
     pub hidden: bool,
+    /// When to be content with what has been found.
+    pub until: Option<Instant>,
 }
 
 /// The files below one folder, or one file.
@@ -28,7 +31,7 @@ pub struct Tree {
     root: Arc<Root>,
     /// Paths below the root, in byte order.
     pub rels: Vec<Box<str>>,
-    /// Whether there are more than a walk lists.
+    /// Whether there are more: a walk lists so many, and ends in time.
     pub more: bool,
     live: HashMap<Box<str>, Text>,
 }

@@ -9,6 +9,7 @@ use std::path::{MAIN_SEPARATOR, Path};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
+use std::time::Instant;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 
@@ -27,7 +28,7 @@ const MAX_THREADS: usize = 12;
 pub struct Files {
     /// Paths below the root of the folder, parts separated by `/`, in byte order.
     pub rels: Vec<Box<str>>,
-    /// Whether there were more than [`MAX_FILES`], of which some are in the list.
+    /// Whether there were more than [`MAX_FILES`], or more than the time was for; some are in the list.
     pub more: bool,
     /// Whether the walk was cancelled and the list means nothing.
     pub cancelled: bool,
@@ -52,6 +53,11 @@ pub fn files(base: &WsPath, wanted: Wanted<'_>, at_most: usize, cancel: &Cancel)
         let (lost, count) = (&lost, &count);
         Box::new(move |entry| {
             if cancel.is_cancelled() {
+                return WalkState::Quit;
+            }
+            // Asked once a folder: the clock is dearer than an entry.
+            if wanted.until.is_some_and(|until| is_folder(&entry) && Instant::now() >= until) {
+                lost.store(true, Ordering::Relaxed);
                 return WalkState::Quit;
             }
             let Some(rel) = entry.ok().filter(is_file).and_then(|entry| rel(root, entry.path())) else {
@@ -82,6 +88,10 @@ pub(super) fn builder(folder: &Path, hidden: bool) -> WalkBuilder {
         builder.filter_entry(|entry| entry.file_name() != ".git");
     }
     builder
+}
+
+fn is_folder(entry: &Result<DirEntry, ignore::Error>) -> bool {
+    entry.as_ref().is_ok_and(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()))
 }
 
 fn is_file(entry: &DirEntry) -> bool {

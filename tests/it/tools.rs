@@ -76,7 +76,10 @@ impl Bench {
 
     /// Opens a buffer in the editor.
     pub fn open(&self, name: &str, text: &str) {
-        assert_eq!(self.workspace.open(&self.uri(name), "text", Some(DocVersion(1)), Text::from(text)), Sync::Following);
+        assert_eq!(
+            self.workspace.open(&self.uri(name), "text", Some(DocVersion(1)), Text::from(text)),
+            Sync::Following
+        );
     }
 
     /// Calls a tool; `Err` is what the model reads as a failure.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use ropeway::text::Text;
+use ropeway::tools::search::{self, End, Query, Source};
+use ropeway::tools::{Cancel, grep};
 use serde_json::{Value, json};
 
 use super::Bench;
@@ -152,7 +155,39 @@ fn a_search_without_a_match_in_time_says_so() {
     let mut bench = many_files();
     bench.context.limits.grep_first_match = Duration::ZERO;
     let answer = bench.ok("grep", json!({"pattern": "needle"}));
-    assert!(answer.starts_with("[time was up: 0 matches so far, not all of 300 files were searched"), "{answer}");
+    assert_eq!(answer, "[0 matches in 0 files; there was no time to list them all: narrow the path or the glob]");
+}
+
+#[test]
+fn a_search_ends_by_the_clock_with_what_it_has() {
+    let list: Vec<Box<str>> = vec!["a".into(), "b".into()];
+    let open = |rel: &str| Some(Source::Text(Text::from(if rel == "a" { "needle\n" } else { "hay\n" })));
+    let query = |pattern: &str| Query {
+        matcher: grep::matcher(pattern, true, true).unwrap(),
+        context: 0,
+        max_matches: 10,
+        max_bytes: 1_000,
+        first_match: Duration::ZERO,
+        until: None,
+        threads: 1,
+    };
+    let search = |query: &Query| {
+        let found = search::search(query, &list, &open, &Cancel::new());
+        (found.end, found.matches)
+    };
+    assert_eq!(search(&query("needle")), (End::NoFirstMatch, 0));
+    assert_eq!(search(&Query { first_match: Duration::MAX, ..query("needle") }), (End::Whole, 1));
+    assert_eq!(
+        search(&Query { until: Some(Instant::now()), first_match: Duration::MAX, ..query("needle") }),
+        (End::Late, 0)
+    );
+    let cancel = Cancel::new();
+    let cancelling = |rel: &str| {
+        cancel.cancel();
+        open(rel)
+    };
+    let found = search::search(&Query { first_match: Duration::MAX, ..query("needle") }, &list, &cancelling, &cancel);
+    assert_eq!((found.end, found.searched), (End::Cancelled, 1));
 }
 
 #[test]
