@@ -66,14 +66,19 @@ pub struct LatencyMs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct CacheHitRate {
     /// Files read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<f64>,
     /// Prompt tokens read from a provider's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<f64>,
     /// Results of tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<f64>,
     /// Configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<f64>,
     /// Answers of models.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub responses: Option<f64>,
 }
 
@@ -95,6 +100,7 @@ pub struct ToolCounts {
 #[serde(rename_all = "camelCase")]
 pub struct Http {
     /// Share of requests on a connection that had been used before; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse_rate: Option<f64>,
 }
 

@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod config;
 mod demo;
+mod flow;
 mod host;
 mod initialize;
 mod llm;

@@ -1,4 +1,5 @@
 //! What the tests stand on.
 
+pub mod agent;
 pub mod editor;
 pub mod model;
