@@ -257,3 +257,44 @@ proptest! {
         prop_assert!(!left.contains(", 2") && !left.contains("more 2"));
     }
 }
+
+#[test]
+fn typing_and_staging_on_two_threads_lose_nothing() {
+    let text: String = (0..60).map(|line| format!("line{line}! of the text\n")).collect();
+    let (desk, mut buffer) = Desk::with_open(&text);
+    let (ws, run, path) = (desk.ws.clone(), desk.run.clone(), desk.path("a.rs"));
+    let stager = std::thread::spawn(move || {
+        let mut staged = 0;
+        for line in 0..60 {
+            let view = ws.read(Some(&run), &path).unwrap();
+            let seen = view.text.to_string();
+            let from = format!("line{line}!");
+            let at = seen.find(&from).unwrap();
+            let edits = EditSet::replace(seen.len(), at..at + from.len(), format!("run{line}!")).unwrap();
+            staged += usize::from(ws.stage_edit(&run, &view, edits).is_ok());
+            for delivery in ws.deliveries(&run) {
+                // Sent and refused, as if a keystroke had been faster each time.
+                if ws.sent(&run, &delivery) {
+                    ws.refused(&run, &path);
+                }
+            }
+        }
+        staged
+    });
+    let mut typed = 0;
+    while !stager.is_finished() || typed < 300 {
+        let at = Scene::gap(&buffer.text, (typed * 7) as u16);
+        buffer.splice(at..at, &format!(" user{typed}z"));
+        typed += 1;
+    }
+    let staged = stager.join().unwrap();
+    if let Some(delivery) = desk.ws.deliveries(&desk.run).pop() {
+        assert!(desk.ws.sent(&desk.run, &delivery) && buffer.take(&delivery));
+    }
+    let text = buffer.text.to_string();
+    for word in 0..typed {
+        assert_eq!(text.matches(&format!(" user{word}z")).count(), 1, "user{word}z");
+    }
+    let there = (0..60).filter(|line| text.contains(&format!("run{line}!"))).count();
+    assert!(there <= staged && there + desk.conflicts().len() >= staged, "{there} of {staged}");
+}
