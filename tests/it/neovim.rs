@@ -228,6 +228,26 @@ fn typing_during_a_run_is_kept_and_one_undo_takes_the_edit_back(neovim_name: &st
     assert_eq!(model.turns_left(), 0);
 }
 
+fn what_both_changed_stays_the_users(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    let mut user = scenario(neovim_name, "conflict", dir.path(), &model);
+    user.gate("asked");
+    let (request, reply) = user.asks(&model);
+    reply.play(&shorter(), &request);
+    let (_, mut reply) = user.asks(&model);
+    user.pass("asked");
+    user.gate("typed");
+    reply.sse();
+    reply.send(openai::start());
+    reply.send(openai::text("Done."));
+    reply.send(openai::finish("stop"));
+    reply.send(openai::done());
+    reply.end();
+    user.pass("typed");
+    user.done();
+}
+
 fn a_run_is_cancelled_in_the_middle(neovim_name: &str) {
     let model = Model::start();
     let dir = workspace();
@@ -278,6 +298,7 @@ macro_rules! in_both {
 in_both! {
     edits_are_answered_truthfully,
     typing_during_a_run_is_kept_and_one_undo_takes_the_edit_back,
+    what_both_changed_stays_the_users,
     a_run_is_cancelled_in_the_middle,
     answers_and_other_files_are_shown,
     a_server_that_dies_comes_back,

@@ -194,6 +194,27 @@ def total(items):
   quit()
 end
 
+--- The user changes what the model changes: the user's text stays.
+function scenarios.conflict()
+  open('total.py')
+  command('%Ropeway edit use the builtin sum')
+  gate('asked')
+  keys('3GA  # mine')
+  local mine = table
+    .concat(vim.fn.readfile(dir .. '/total.py'), '\n')
+    :gsub('items:\n        sum', 'items:  # mine\n        sum')
+  until_text('typing in the lines that the model works on', mine)
+  gate('typed')
+  local outcome = finished('the run', 'conflict')
+  t.check('it names the place', vim.tbl_get(outcome, 'files', 1, 'conflicts', 1, 'line'), outcome)
+  t.same('the text of the user stays', text(), mine)
+  until_true(
+    'and the user is told',
+    'vim.iter(seen.notes):any(function(n) return n.level == vim.log.levels.WARN end)'
+  )
+  quit()
+end
+
 --- Cancel in the middle.
 function scenarios.cancel()
   open('total.py')

@@ -63,7 +63,7 @@ local function execute(client, command, argument, done)
     { command = 'ropeway.' .. command, arguments = { argument } },
     function(err, result)
       if err then
-        ropeway.notify(err.message, vim.log.levels.ERROR)
+        view.message({ type = 1, message = err.message })
       elseif done then
         done(ropeway.given(result))
       end
@@ -222,12 +222,18 @@ local controls = {
         return
       end
       execute(client, 'listModels', {}, function(models)
-        vim.ui.select(models or {}, {
+        -- Those that can run first; of the others, why not in a few words.
+        local listed, rest_of = {}, {}
+        for _, model in ipairs(models or {}) do
+          table.insert(model.available and listed or rest_of, model)
+        end
+        vim.list_extend(listed, rest_of)
+        vim.ui.select(listed, {
           prompt = 'Ropeway model:',
           kind = 'ropeway-model',
           format_item = function(model)
             local why = not model.available and ropeway.given(model.why)
-            return model.id .. (why and (' (' .. why .. ')') or '')
+            return model.id .. (why and (' (' .. vim.split(why, '; ')[1] .. ')') or '')
           end,
         }, function(model)
           if model then

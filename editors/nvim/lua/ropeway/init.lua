@@ -163,7 +163,7 @@ function M.status()
   local cost = M.given(status.costUsd)
   local session = cost and M.given(cost.session)
   if session and session > 0 then
-    parts[#parts + 1] = ('$%.2f'):format(session)
+    parts[#parts + 1] = (session < 1 and '$%.3f' or '$%.2f'):format(session)
   end
   -- Some status lines expand `%` in a component's text and some do not: there must be none.
   return (table.concat(parts, ' · '):gsub('%%', ''))
