@@ -39,6 +39,8 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How long a played run may take, and a real one.
 const PLAYED_RUN: Duration = Duration::from_secs(60);
 const REAL_RUN: Duration = Duration::from_secs(15 * 60);
+/// How long the user watches a real model before typing.
+const REAL_PAUSE: Duration = Duration::from_millis(1_500);
 /// Time between two drawings.
 const FRAME: Duration = Duration::from_millis(40);
 /// Milliseconds a column of the chart stands for, so that the played run just fits.
@@ -335,7 +337,12 @@ impl Show {
         let real = self.model.is_some();
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
         match event["kind"].as_str().unwrap_or_default() {
-            "started" if real => self.timeline.asked(now),
+            "started" if real => {
+                self.timeline.asked(now);
+                // A real model may answer at once or call no tool at all; the user types whatever it does.
+                let pause = if self.human { REAL_PAUSE } else { Duration::ZERO };
+                self.typist.begin(Instant::now() + pause);
+            }
             "text" => {
                 if std::mem::take(&mut self.fresh) {
                     self.said.clear();
@@ -354,9 +361,6 @@ impl Show {
                     self.timeline.spoke(now);
                 }
                 self.timeline.started(now, &text("callId"), &text("summary"));
-                if real {
-                    self.typist.begin(Instant::now() + Duration::from_millis(300));
-                }
             }
             "toolFinished" => {
                 let ms = event["ms"].as_f64().unwrap_or_default();

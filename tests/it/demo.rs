@@ -4,6 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
+use crate::support::model::{Model, Turn};
+
 /// The demo with a home and a temporary folder of its own, and an environment that must not disturb it.
 fn demo(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ropeway"));
@@ -76,6 +80,37 @@ fn a_model_that_cannot_be_used_ends_the_demo_with_the_reason() {
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains("there is no provider `nobody`"), "{err}");
+    assert_eq!(left_behind(home.path()), [] as [&str; 0]);
+}
+
+#[test]
+fn a_model_of_the_users_own_can_do_the_work() {
+    let home = tempfile::tempdir().unwrap();
+    let model = Model::start();
+    let config = home.path().join("config.toml");
+    let url = model.openai_url();
+    std::fs::write(&config, format!("[providers.own]\nkind = \"openai\"\nbase_url = \"{url}\"\n")).unwrap();
+    let edit = json!({"path": "shop/cart.py", "old_string": "int(total", "new_string": "round(total"});
+    model.script([Turn::calls([("edit_file", edit)]), Turn::text("Rounded — in one place.")]);
+    let output = demo(home.path())
+        .args(["--fast", "--model", "own/model"])
+        .env("ROPEWAY_CONFIG", &config)
+        .env("ROPEWAY_STATE_DIR", home.path().join("state"))
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{out}");
+    for shown in [
+        "own/model",
+        "Rounded — in one place.",
+        "+        return round(total * (1 - self.discount / 100))",
+        "← what you typed",
+        "✓ 22 keys pressed",
+    ] {
+        assert!(out.contains(shown), "`{shown}` is missing in:\n{out}");
+    }
+    assert!(!out.contains("3 files mended"), "only the played model's work is known beforehand:\n{out}");
+    assert_eq!(model.turns_left(), 0);
     assert_eq!(left_behind(home.path()), [] as [&str; 0]);
 }
 

@@ -88,7 +88,7 @@ impl Show {
         self.screen.line("")?;
         for line in [
             "Next         your editor: the README says how; Neovim is in editors/nvim",
-            "             your model:  `ropeway doctor` tells whether it can be reached",
+            "             your model:  `ropeway doctor`, then `ropeway demo --model P/M`",
             "             your code:   `ropeway run \"…\"` prints a diff and writes nothing",
         ] {
             let (name, value) = line.split_at(13);

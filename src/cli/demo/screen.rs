@@ -94,8 +94,9 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         if self.live {
+            let below = if self.drawn > 0 { "\n" } else { "" };
             // The terminal may be gone; then there is no cursor to show.
-            let _ = self.write("\x1b[?7h\x1b[?25h\x1b[0m");
+            let _ = self.write(&format!("\x1b[?7h\x1b[?25h\x1b[0m{below}"));
         }
     }
 }
