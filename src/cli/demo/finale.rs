@@ -129,7 +129,10 @@ impl Show {
             let left = DIFF_MAX.saturating_sub(shown.len());
             shown.push_str(&diff::unified(&Text::from(before), &Text::from(buffer.text.as_str()), &name, 1, left));
         }
-        for line in shown.lines().filter(|line| !line.starts_with("--- ")) {
+        for (number, line) in shown.lines().filter(|line| !line.starts_with("--- ")).enumerate() {
+            if number > 0 && line.starts_with("+++ ") {
+                self.screen.line("")?;
+            }
             let line = match line.strip_prefix("+++ ") {
                 Some(name) => style.paint(Ink::Bold, name.strip_prefix("b/").unwrap_or(name)).into_owned(),
                 None if line == typed => {
