@@ -241,7 +241,11 @@ impl Show {
             .request("workspace/executeCommand", json!({"command": "ropeway.run", "arguments": [argument]}))?;
         self.answer(id, ANSWER).context("the run did not start")?;
         let limit = if self.model.is_some() { REAL_RUN } else { PLAYED_RUN };
-        while self.outcome.is_none() || self.typist.busy() {
+        loop {
+            match &self.outcome {
+                Some(outcome) if outcome["status"] == "failed" || !self.typist.busy() => break,
+                _ => {}
+            }
             if self.zero.elapsed() > limit {
                 bail!("the run did not end within {} s", limit.as_secs());
             }
@@ -376,6 +380,8 @@ impl Show {
             "finished" => {
                 let said = event["answer"].as_str().unwrap_or_default().to_owned();
                 self.tell("model", &said)?;
+                // What is not staged by now never will be: the user types on.
+                self.typist.staged();
                 self.outcome = Some(event.clone());
             }
             _ => {}
