@@ -213,6 +213,10 @@ fn print(args: &RunArgs, outcome: &Outcome, staged: &[StagedFile]) -> Result<()>
         if !error.hint.is_empty() {
             complain(&style.paint(Ink::Place, &format!("hint: {}", style.clean(&error.hint))));
         }
+    } else if outcome.status == Status::Applied && style.is_terminal() {
+        let files = outcome.files.iter().filter(|file| file.edits > 0).count();
+        let what = if files == 1 { "1 file is written".to_owned() } else { format!("{files} files are written") };
+        writeln!(io::stderr(), "{} {what}", style.paint(Ink::Bold, "▪"))?;
     } else if outcome.status == Status::Conflict {
         complain("parts of the change were left out, because the files changed meanwhile; start it again for those");
     } else if outcome.status == Status::Cancelled {
