@@ -1,5 +1,7 @@
 //! `ropeway demo` as a newcomer starts it: the real program, its child server, its played model.
 
+#![expect(clippy::disallowed_methods, reason = "the tests write the configuration that the program reads")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
