@@ -22,6 +22,9 @@ use crate::workspace::{Conflict, Delivery, DeliveryOp, Landing, Protection};
 /// How long a buffer may take to show an edit that the editor says it applied. Neovim sends its change up to 150 ms
 /// after the answer.
 const PROOF: Duration = Duration::from_secs(2);
+/// The same, once the buffer has shown another change instead: changes come in order, so ours was skipped, unless the
+/// client held it back (Neovim: 150 ms) behind one that it had not sent either.
+const OVERTAKEN: Duration = Duration::from_millis(250);
 /// How long a file that was not open may take to be opened, before the editor's word is taken for it.
 const OPENING: Duration = Duration::from_millis(400);
 /// Times that an edit is sent, the first included.
@@ -103,6 +106,8 @@ pub struct Courier<'a> {
 
 enum Fate {
     Landed,
+    /// The user typed before anything had gone out: it has to be made anew.
+    Overtaken,
     Refused(String),
     Unknown,
     Cancelled,
@@ -152,13 +157,18 @@ impl Courier<'_> {
             } else {
                 batch.retain(|other| other.op.is_resource() == resource && other.protection == Protection::None);
             }
+            let fate = self.attempt(&batch).await;
+            if matches!(fate, Fate::Overtaken) {
+                continue;
+            }
             let tries = batch.iter().map(|delivery| {
                 let tries = attempts.entry(delivery.path.clone()).or_default();
                 *tries += 1;
                 *tries
             });
             let last_try = tries.max().unwrap_or_default() >= ATTEMPTS || resource;
-            match self.attempt(&batch).await {
+            match fate {
+                Fate::Overtaken => {}
                 Fate::Landed => {
                     for delivery in &batch {
                         let hunks = match &delivery.op {
@@ -240,11 +250,10 @@ impl Courier<'_> {
                 sent.push(delivery);
                 continue;
             }
-            // The user has typed since it was made. Nothing has gone out, so all of it is made anew.
             for earlier in sent {
                 services.workspace.refused(self.run, &earlier.path);
             }
-            return Fate::Refused("the text has changed since".into());
+            return Fate::Overtaken;
         }
         let changes = batch.iter().map(change).collect();
         let proposal = Proposal { label: self.label.clone(), changes, confirm: self.confirm };
@@ -265,20 +274,30 @@ impl Courier<'_> {
         fate
     }
 
+    /// Whether the document has changed otherwise since the delivery was made for it.
+    fn overtaken(&self, delivery: &Delivery) -> bool {
+        let DeliveryOp::Edit { version, .. } = &delivery.op else { return false };
+        self.services.workspace.document(&delivery.uri).is_some_and(|document| document.version != *version)
+    }
+
     /// Waits until everything has landed. A text that no open document can show is taken at the editor's word, after
     /// the moment that opening the document may take.
     async fn proven(&self, batch: &[Delivery], patience: Duration) -> bool {
         let workspace = &self.services.workspace;
-        let (opening, end) = (Instant::now() + OPENING.min(patience), Instant::now() + patience);
+        let begun = Instant::now();
         let mut changes = workspace.changes();
         loop {
             // Marked as seen before looking, so that a change in between is not slept over.
             changes.borrow_and_update();
-            let missing = batch.iter().filter(|delivery| workspace.landed(self.run, &delivery.path) != Landing::Landed);
-            let missing: Vec<&Delivery> = missing.collect();
+            let landed = |delivery: &&Delivery| workspace.landed(self.run, &delivery.path) == Landing::Landed;
+            let missing: Vec<&Delivery> = batch.iter().filter(|delivery| !landed(delivery)).collect();
+            let overtaken = missing.iter().any(|delivery| self.overtaken(delivery));
+            let end = begun + if overtaken { patience.min(OVERTAKEN) } else { patience };
+            let opening = end.min(begun + OPENING);
             let now = Instant::now();
-            let believed = |delivery: &&Delivery| now >= opening && workspace.believe(self.run, &delivery.path);
-            if missing.is_empty() || (!patience.is_zero() && missing.iter().filter(|d| !believed(d)).count() == 0) {
+            let believed = |delivery: &&Delivery| workspace.believe(self.run, &delivery.path);
+            let in_doubt = now >= opening && !patience.is_zero();
+            if missing.is_empty() || (in_doubt && missing.iter().filter(|delivery| !believed(delivery)).count() == 0) {
                 return true;
             }
             if now >= end {

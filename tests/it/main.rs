@@ -18,4 +18,5 @@ mod sync;
 mod text_mirror;
 mod tidy;
 mod tools;
+mod typing;
 mod workspace;

@@ -151,6 +151,11 @@ impl Editor {
         &self.documents[uri].text
     }
 
+    /// The version of an open document.
+    pub fn version(&self, uri: &str) -> i32 {
+        self.documents[uri].version
+    }
+
     /// Sees each message of the server before it is answered, and may type.
     pub fn on_message(&mut self, hook: impl FnMut(&mut Self, &Value) + 'static) {
         self.hook = Some(Box::new(hook));
