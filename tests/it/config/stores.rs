@@ -57,7 +57,7 @@ fn only_a_changed_file_is_read_again() {
 #[test]
 fn the_editors_settings_and_the_sessions_model_take_effect_at_once() {
     let world = World::new().user("model = \"openai/a\"");
-    let store = ConfigStore::new(world.sources.clone());
+    let store = ConfigStore::new(world.sources);
     store.update(|sources| sources.client_settings = Some(json!({ "agent": { "max_steps": 3 } })));
     assert_eq!(store.current().agent.max_steps, 3);
     // A wrong value in the settings keeps the last good ones.

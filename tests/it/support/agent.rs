@@ -1,5 +1,6 @@
 //! A folder, a model editor in it, the real server with its agent, and a model on loopback: all that a run needs.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![expect(clippy::disallowed_methods, reason = "a test makes the files that the server finds")]
 
 use std::path::Path;
 
