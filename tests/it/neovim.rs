@@ -281,6 +281,8 @@ fn a_server_that_dies_comes_back(neovim_name: &str) {
     let model = Model::start();
     let dir = workspace();
     model.script([shorter(), Turn::text("Done.")]);
+    // The health check asks whether the provider answers.
+    model.answer_with(|request| (request.method == "GET").then(|| Turn::failure(404, &[], "")));
     scenario(neovim_name, "restart", dir.path(), &model).done();
 }
 

@@ -62,18 +62,28 @@ local function finished(name, status)
   return last
 end
 
---- Processes that this process has started and that live.
+--- The state letter and the parent of a process, nil if there is none; one that has ended but was not waited for
+--- counts as none.
+---@return string? state, integer? parent
+local function process(pid)
+  local file = io.open('/proc/' .. pid .. '/stat')
+  local stat = file and file:read('*a') or ''
+  if file then
+    file:close()
+  end
+  local state, parent = stat:match('%) (%a) (%d+)')
+  if state and state ~= 'Z' and state ~= 'X' then
+    return state, tonumber(parent)
+  end
+end
+
+--- The processes that this one has started and that live.
 local function children(parent)
   local found = {}
   for name in vim.fs.dir('/proc') do
-    local file = name:match('^%d+$') and io.open('/proc/' .. name .. '/stat')
-    if file then
-      local stat = file:read('*a') or ''
-      file:close()
-      local state, ppid = stat:match('%) (%a) (%d+)')
-      if tonumber(ppid) == parent and state ~= 'Z' then
-        found[#found + 1] = tonumber(name)
-      end
+    local _, of = process(name)
+    if name:match('^%d+$') and of == parent then
+      found[#found + 1] = tonumber(name)
     end
   end
   return found
@@ -122,7 +132,7 @@ local function quit()
   end)
   t.same('in good order', ended, 0)
   t.wait('and the server with it', function()
-    return not pid or vim.uv.kill(pid, 0) ~= 0
+    return not pid or not process(pid)
   end)
 end
 
