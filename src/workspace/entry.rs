@@ -98,10 +98,32 @@ pub(super) struct Landed {
     pub(super) deed: Deed,
     /// The user's text since, and the edits that take ours back.
     pub(super) undo: Carried,
+    /// The same from the text as it was when it landed, not carried: see [`Landed::back`].
+    pub(super) whole: Carried,
     /// Order of landing.
     pub(super) order: u64,
     /// What can no longer be taken back.
     pub(super) dropped: Vec<Dropped>,
+}
+
+impl Landed {
+    /// The edits that take it back from `now`, and what cannot be taken back any more.
+    ///
+    /// Carried step by step they are exact, but an undo in the editor uses them up and a redo does not bring them
+    /// back. Carried in one step from the landing, an undo and its redo are nothing at all.
+    pub(super) fn back(&self, now: &Text) -> (Carried, Vec<Dropped>) {
+        let mut undo = self.undo.clone();
+        let mut dropped = self.dropped.clone();
+        dropped.extend(Dropped::all(undo.jump(now), now));
+        if undo.edits.edits().len() < self.whole.edits.edits().len() {
+            let mut whole = self.whole.clone();
+            let lost = Dropped::all(whole.jump(now), now);
+            if whole.edits.edits().len() > undo.edits.edits().len() && lost.len() <= dropped.len() {
+                return (whole, lost);
+            }
+        }
+        (undo, dropped)
+    }
 }
 
 /// What was done to a file.

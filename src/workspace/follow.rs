@@ -169,7 +169,7 @@ impl Area {
                 deed = Deed::Created(sent.expected.clone());
             }
         }
-        let landed = super::entry::Landed { deed, undo, order, dropped };
+        let landed = super::entry::Landed { deed, whole: undo.clone(), undo, order, dropped };
         self.landed.insert(path.clone(), landed);
     }
 

@@ -141,7 +141,7 @@ impl Workspace {
             area.landed.insert(to, Landed { undo, order, ..earlier });
             undo = Carried::nothing(Text::default());
         }
-        area.landed.insert(path.clone(), Landed { deed, undo, order, dropped: Vec::new() });
+        area.landed.insert(path.clone(), Landed { deed, whole: undo.clone(), undo, order, dropped: Vec::new() });
         Landing::Landed
     }
 }

@@ -72,12 +72,10 @@ impl Workspace {
             Some(super::Source::Disk { stamp }) => Home::Disk(stamp),
             _ => Home::Nowhere,
         };
-        match (landed.deed, now) {
+        match (landed.deed.clone(), now) {
             (Deed::Edited, Some(now)) => {
-                let mut undo = landed.undo;
-                let moved = undo.jump(&now.text);
-                area.drop_edits(&path, landed.dropped);
-                area.drop_edits(&path, Dropped::all(moved, &now.text));
+                let (undo, dropped) = landed.back(&now.text);
+                area.drop_edits(&path, dropped);
                 area.files.insert(path.clone(), entry(Want::Text, true, undo, home));
             }
             (Deed::Created(text), Some(now)) if now.text == text || now.text.eq_folded(&text) => {

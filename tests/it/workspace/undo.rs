@@ -35,6 +35,32 @@ fn only_the_runs_part_is_taken_back_also_after_the_run_and_again() {
 }
 
 #[test]
+fn an_undo_and_a_redo_in_the_editor_leave_it_to_be_taken_back() {
+    let (desk, mut buffer) = Desk::with_open(FIVE);
+    desk.replace("a.rs", "two", "agent's");
+    desk.replace("a.rs", "five", "5");
+    assert!(buffer.take(&desk.send()));
+    buffer.splice(0..0, "zero\n");
+    for (from, to) in [("agent's", "two"), ("5\n", "five\n"), ("two", "agent's"), ("five\n", "5\n")] {
+        buffer.type_over(from, to);
+    }
+    buffer.type_over("three", "3");
+    take_back(&desk, &mut buffer);
+    assert_eq!(buffer.text, "zero\none\ntwo\n3\nfour\nfive\n");
+    assert_eq!(desk.conflicts(), []);
+}
+
+#[test]
+fn what_the_editor_has_undone_is_not_taken_back_again() {
+    let (desk, mut buffer) = Desk::with_open(FIVE);
+    desk.replace("a.rs", "two", "agent's");
+    assert!(buffer.take(&desk.send()));
+    buffer.type_over("agent's", "two");
+    assert!(desk.ws.undo(&desk.run).is_empty());
+    assert_eq!(desk.conflicts(), []);
+}
+
+#[test]
 fn what_the_user_typed_over_stays_and_is_reported() {
     let (desk, mut buffer) = Desk::with_open(FIVE);
     desk.replace("a.rs", "two", "agent's");
