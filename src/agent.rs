@@ -2,10 +2,12 @@
 //!
 //! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages; `history` keeps a
 //! conversation valid. `phase` is the loop as a pure machine; `turn` streams one model call; `run` performs what
-//! `phase` asks for; `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the
+//! `phase` asks for; `approval` asks the user about a call. `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the
 //! tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all.
 
 pub mod action;
+pub mod approval;
+pub mod clock;
 pub mod events;
 pub mod findings;
 pub mod history;

@@ -16,6 +16,7 @@ pub mod list_dir;
 pub mod move_file;
 pub mod output;
 pub mod pattern;
+pub mod policy;
 pub mod quote;
 pub mod read_file;
 pub mod registry;

@@ -40,6 +40,7 @@ pub fn measure(report: &mut Report) {
         run: RunId::unused(),
         limits: ToolLimits::default(),
         diagnostics: Arc::new(Diagnostics::new()),
+        denied: Arc::from([]),
         on_staged: Arc::new(|_| {}),
     };
     let (mut files, name) = (0, format!("rg {version}"));

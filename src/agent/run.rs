@@ -11,6 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::approval::Approvals;
+use super::clock::Clock;
 use super::events::{Events, RunPhase};
 use super::history::History;
 use super::outcome::{ErrorCode, OutcomeError, RunUsage, Timing};
@@ -24,8 +26,9 @@ use crate::llm::models::ModelInfo;
 use crate::llm::{LlmError, Request, StreamEvent, ToolCall, ToolResult, Usage};
 use crate::metrics::{Op, RunningTool, Spent};
 use crate::tools::output::Output;
+use crate::tools::policy::{self, Verdict};
 use crate::tools::registry::Toolset;
-use crate::tools::scheduler::{Gate, Submission};
+use crate::tools::scheduler::{Finished, Gate, Submission};
 use crate::tools::tool::{Cancel, Planned, ToolContext, ToolError};
 
 /// What a run needs besides the shared parts.
@@ -48,6 +51,8 @@ pub struct Plan {
     pub tools: Toolset,
     /// What the tools work in.
     pub context: ToolContext,
+    /// What the user has allowed.
+    pub approvals: Approvals,
     /// The conversation; its last message is the user's.
     pub history: Arc<Mutex<History>>,
     /// Stops it.
@@ -81,6 +86,13 @@ struct Job {
     ran: Option<(Instant, Duration)>,
 }
 
+impl Job {
+    fn of(call: CallId, name: Arc<str>, summary: String, finished: Finished) -> Self {
+        let ran = (!finished.ran.is_zero()).then(|| (Instant::now() - finished.ran, finished.ran));
+        Self { call, name, summary, result: finished.result, ran }
+    }
+}
+
 /// The loop and what it holds.
 pub struct Run<'a> {
     services: &'a Services,
@@ -89,6 +101,8 @@ pub struct Run<'a> {
     phase: Phase,
     turn: Option<Turn>,
     planned: HashMap<CallId, Result<Planned, ToolError>>,
+    /// Calls that a rule wants asked, with the rule.
+    asked: HashMap<CallId, String>,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
     tools_cancel: Cancel,
     gate: Gate,
@@ -116,6 +130,7 @@ impl<'a> Run<'a> {
             phase: Phase::new(limits),
             turn: None,
             planned: HashMap::new(),
+            asked: HashMap::new(),
             jobs: FuturesUnordered::new(),
             tools_cancel: Cancel::new(),
             gate: Gate::new(),
@@ -238,9 +253,26 @@ impl<'a> Run<'a> {
             Ok(tool) => tool.plan(&self.plan.context, &call.arguments),
             Err(error) => Err(error),
         };
+        let planned = planned.and_then(|planned| self.permit(call, planned));
         let reads_only = planned.as_ref().map_or(true, |planned| planned.effect.is_read_only());
         self.planned.insert(call.id.clone(), planned);
         reads_only
+    }
+
+    /// Refuses what a rule denies, and notes what a rule wants asked.
+    fn permit(&mut self, call: &ToolCall, planned: Planned) -> Result<Planned, ToolError> {
+        match policy::verdict(&self.plan.config.permissions, &call.name, &planned.effect) {
+            Verdict::Allow => Ok(planned),
+            Verdict::Ask(rule) => {
+                self.asked.insert(call.id.clone(), rule);
+                Ok(planned)
+            }
+            Verdict::Deny(rule) => {
+                let text =
+                    format!("the user's rule `{rule}` forbids this call; do without it, or say that you cannot go on");
+                Err(ToolError::ForModel(text))
+            }
+        }
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -295,7 +327,7 @@ impl<'a> Run<'a> {
         let started = self.started_event(&id, &name, &summary);
         match planned {
             Ok(planned) => {
-                let work = self.services.scheduler.submit(Submission {
+                let submission = Submission {
                     run: self.plan.run.clone(),
                     tool: name.clone(),
                     planned,
@@ -303,11 +335,22 @@ impl<'a> Run<'a> {
                     cancel: self.tools_cancel.clone(),
                     gate: gated.then(|| self.gate.clone()),
                     on_start: Some(Box::new(started)),
-                });
+                };
+                let Some(rule) = self.asked.remove(&id) else {
+                    let work = self.services.scheduler.submit(submission);
+                    self.jobs.push(Box::pin(async move { Job::of(id, name, summary, work.await) }));
+                    return;
+                };
+                let (services, events) = (self.services.clone(), self.events.clone());
+                let approvals = self.plan.approvals.clone();
                 self.jobs.push(Box::pin(async move {
-                    let finished = work.await;
-                    let ran = (!finished.ran.is_zero()).then(|| (Instant::now() - finished.ran, finished.ran));
-                    Job { call: id, name, summary, result: finished.result, ran }
+                    let run = submission.run.clone();
+                    if approvals.ask(&*services.host, &events, &run, &rule, &summary).await {
+                        let finished = services.scheduler.submit(submission).await;
+                        return Job::of(id, name, summary, finished);
+                    }
+                    let text = format!("the user did not allow this call (rule `{rule}`); do without it");
+                    Job { call: id, name, summary, result: Err(ToolError::ForModel(text)), ran: None }
                 }));
             }
             Err(error) => {
@@ -340,7 +383,7 @@ impl<'a> Run<'a> {
     fn job_ended(&mut self, job: Job) -> Input {
         let Job { call, name, summary, result, ran } = job;
         if let Some((from, ran)) = ran {
-            self.clock.tools.push((from, from + ran));
+            self.clock.tool(from, ran);
             self.services.metrics.record(Op::Tool, ran, result.is_ok());
         }
         if let Some(running) = lock(&self.running).remove(&call) {
@@ -418,56 +461,5 @@ async fn next(turn: &mut Option<Turn>) -> Result<Option<TurnEvent>, LlmError> {
     match turn {
         Some(turn) => turn.next().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Who was busy when: model and tools as intervals, so that the time won by overlapping them is a sum and no guess.
-#[derive(Debug, Default)]
-struct Clock {
-    model: Vec<(Instant, Instant)>,
-    tools: Vec<(Instant, Instant)>,
-}
-
-impl Clock {
-    fn model(&mut self, began: Instant) {
-        self.model.push((began, Instant::now()));
-    }
-
-    fn timing(&self) -> Timing {
-        let sum =
-            |spans: &[(Instant, Instant)]| spans.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum::<f64>();
-        let (model, tools) = (sum(&self.model), sum(&self.tools));
-        let mut all: Vec<_> = self.model.iter().chain(&self.tools).copied().collect();
-        all.sort_unstable();
-        let (mut busy, mut end) = (0.0, None::<Instant>);
-        for (from, to) in all {
-            let from = end.map_or(from, |end| end.max(from));
-            if to > from {
-                busy += (to - from).as_secs_f64();
-                end = Some(to);
-            }
-        }
-        let overlap = (model + tools - busy).max(0.0);
-        Timing { total_ms: 0.0, model_ms: model * 1e3, tool_ms: tools * 1e3, overlap_ms: overlap * 1e3 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn the_overlap_is_what_one_after_another_would_have_cost_more() {
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        let clock = Clock {
-            model: vec![(at(0), at(100))],
-            tools: vec![(at(50), at(120)), (at(60), at(90)), (at(200), at(210))],
-        };
-        let timing = clock.timing();
-        let near = |a: f64, b: f64| (a - b).abs() < 0.01;
-        assert!(near(timing.model_ms, 100.0) && near(timing.tool_ms, 110.0), "{timing:?}");
-        assert!(near(timing.overlap_ms, 210.0 - 130.0), "{timing:?}");
     }
 }

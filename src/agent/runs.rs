@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::action;
+use super::approval::Approvals;
 use super::events::{Events, RunPhase};
 use super::history::History;
 use super::order::{Order, OrderError};
@@ -62,6 +63,7 @@ pub struct Runs {
     services: Services,
     state: Mutex<State>,
     tasks: TaskTracker,
+    approvals: Approvals,
     closing: CancellationToken,
 }
 
@@ -111,6 +113,7 @@ impl Runs {
             services,
             state: Mutex::default(),
             tasks: TaskTracker::new(),
+            approvals: Approvals::default(),
             closing: CancellationToken::new(),
         })
     }
@@ -169,6 +172,7 @@ impl Runs {
             title,
             model,
             history,
+            approvals: self.approvals.clone(),
             cancel,
         };
         let runs = self.clone();
@@ -194,6 +198,7 @@ impl Runs {
         done: watch::Sender<Option<Arc<Outcome>>>,
     ) {
         let status = outcome.status;
+        self.approvals.forget(run);
         {
             let mut state = self.state();
             if let Some(thread) = state.threads.get_mut(&outcome.thread_id) {

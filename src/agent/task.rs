@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::action::Action;
+use super::approval::Approvals;
 use super::events::{Events, RunPhase};
 use super::history::History;
 use super::order::Order;
@@ -19,6 +20,7 @@ use crate::host::{EventKind, Notice};
 use crate::ids::{RunId, ThreadId};
 use crate::paths::WsPath;
 use crate::text::diff;
+use crate::tools::policy;
 use crate::tools::tool::{ToolContext, ToolLimits};
 use crate::workspace::{Landing, StagedFile, StagedKind};
 
@@ -39,6 +41,7 @@ pub(super) struct Task {
     pub title: String,
     pub model: Option<ModelRef>,
     pub history: Arc<Mutex<History>>,
+    pub approvals: Approvals,
     pub cancel: CancellationToken,
 }
 
@@ -89,6 +92,7 @@ impl Task {
             run: self.run.clone(),
             limits: limits(&self.config),
             diagnostics: services.diagnostics.clone(),
+            denied: policy::denied(&self.config.permissions).into(),
             on_staged: self.on_staged(events),
         };
         Ok(Plan {
@@ -102,6 +106,7 @@ impl Task {
             tools,
             context,
             history: self.history.clone(),
+            approvals: self.approvals.clone(),
             cancel: self.cancel.clone(),
         })
     }
@@ -221,8 +226,7 @@ pub(super) fn judge(mut outcome: Outcome, delivered: Delivered, what: What) -> O
         if applied > 0 { Status::Conflict } else { Status::Failed }
     } else if let Some(why) = &delivered.refused {
         let hint = "look at the file for a read-only buffer or an open dialog, then start the action again";
-        outcome.error =
-            Some(OutcomeError::new(ErrorCode::EditRefused, format!("the editor did not take the edit: {why}"), hint));
+        outcome.error = Some(OutcomeError::new(ErrorCode::EditRefused, format!("the edit was not taken: {why}"), hint));
         if applied > 0 { Status::Conflict } else { Status::Failed }
     } else if conflicts {
         Status::Conflict

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::diagnostics::Diagnostics;
 use super::output::{Output, OutputLimits};
+use super::pattern::PathFilter;
 use crate::config::ToolsConfig;
 use crate::disk::DiskError;
 use crate::ids::RunId;
@@ -108,6 +109,8 @@ pub struct ToolContext {
     pub limits: ToolLimits,
     /// What the editor last said is wrong.
     pub diagnostics: Arc<Diagnostics>,
+    /// Files whose text must not be shown, whatever finds them.
+    pub denied: Arc<[PathFilter]>,
     /// Called after a file's staged state has changed.
     pub on_staged: Arc<dyn Fn(&WsPath) + Send + Sync>,
 }

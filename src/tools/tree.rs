@@ -83,6 +83,9 @@ impl Tree {
             tree.rels.append(&mut made);
             tree.rels.sort();
         }
+        if !context.denied.is_empty() {
+            tree.rels.retain(|rel| !context.denied.iter().any(|denied| denied.accepts(rel)));
+        }
         Ok(tree)
     }
 

@@ -50,6 +50,7 @@ impl Bench {
             run,
             limits: ToolLimits { threads: 4, ..ToolLimits::default() },
             diagnostics: Arc::new(Diagnostics::new()),
+            denied: Arc::from([]),
             on_staged: Arc::new(move |path| seen.lock().unwrap().push(path.to_string())),
         };
         Self {
