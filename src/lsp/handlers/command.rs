@@ -10,6 +10,7 @@ use tower_lsp::jsonrpc::{Error, ErrorCode, Result};
 
 use super::super::agent::Agent;
 use super::super::commands;
+use super::super::problems;
 use super::super::session::Session;
 use crate::agent::order::{Order, OrderError};
 use crate::agent::outcome::Outcome;
@@ -122,6 +123,10 @@ async fn run(session: &Arc<Session>, agent: &Arc<Agent>, arguments: &Value) -> R
         thread: argument.thread,
         model,
     };
+    // An edited file takes effect with the next run: one look at each file, and a reading only of what has changed.
+    if agent.config.refresh().is_some() {
+        problems::publish(session);
+    }
     let started = {
         // Runs are spawned on the session's runtime; this part runs on the reader's thread.
         let _entered = session.runtime.enter();
