@@ -45,7 +45,7 @@ local function check_program(program)
   if doctor.code ~= 0 then
     health.warn('`ropeway doctor` says that the selected model cannot run', {
       'The lines above say why.',
-      '`ropeway init` writes a configuration to start from.',
+      'Run it in a terminal: it names what is missing and how to mend it.',
     })
   end
 end

@@ -5,7 +5,7 @@
 
 ---@class ropeway.Opts
 ---@field cmd? string[] The server's command. Default: `{ 'ropeway' }`.
----@field settings? table The same keys as ropeway.toml, e.g. `{ model = 'ollama/qwen3' }`.
+---@field settings? table The same keys as ropeway.toml, e.g. `{ model = 'anthropic/claude-sonnet-5-5' }`.
 ---@field filetypes? string[] Attach to these only. Default: every file.
 ---@field root_markers? string[] Files that mark a workspace root.
 ---@field trusted? boolean|'ask'|fun(root: string): boolean May the repository's own actions and instructions be used, and commands be run? 'ask' uses |vim.secure|. Default: true.
