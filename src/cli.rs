@@ -33,7 +33,8 @@ pub const CANCELLED: u8 = 130;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let plain = Args::plain_serve(std::env::args_os().skip(1));
+    let args = match plain.map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
         // Help and version come this way, too, with code 0; nothing can be done if even they cannot be printed.
         Err(error) => {

@@ -1,5 +1,6 @@
 //! The command line. A subcommand stands here from the day it works.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -50,6 +51,21 @@ pub(super) struct ServeArgs {
     /// Sent by VS Code's client; the same number comes with `initialize`.
     #[arg(long = "clientProcessId", hide = true)]
     client_process_id: Option<u32>,
+}
+
+impl Args {
+    /// The command line as editors say it, without building the parser for the rest: that takes time before the first
+    /// answer, and maps code that a server never needs again.
+    pub(super) fn plain_serve(words: impl Iterator<Item = OsString>) -> Option<Self> {
+        let words: Vec<OsString> = words.take(3).collect();
+        let stdio = match words.iter().map(|word| word.to_str()).collect::<Option<Vec<_>>>()?.as_slice() {
+            [] | ["serve"] => false,
+            ["--stdio"] | ["serve", "--stdio"] => true,
+            _ => return None,
+        };
+        let serve = ServeArgs { stdio, ..ServeArgs::default() };
+        Some(Self { serve, logging: LoggingArgs::default(), command: None })
+    }
 }
 
 impl ServeArgs {
@@ -104,7 +120,7 @@ pub(super) struct RunArgs {
     pub(super) model: Option<String>,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(super) struct LoggingArgs {
     /// Log errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -137,7 +153,20 @@ pub(super) enum ConfigCommand {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn what_editors_say_means_the_same_without_the_parser() {
+        for line in [&["x"][..], &["x", "serve"], &["x", "--stdio"], &["x", "serve", "--stdio"]] {
+            let quick = super::Args::plain_serve(line[1..].iter().map(Into::into)).unwrap();
+            let parsed = super::Args::try_parse_from(line).unwrap();
+            assert!(quick.command.is_none() && quick.serve.listen.is_none() && parsed.serve.listen.is_none());
+            assert!(matches!(parsed.command, None | Some(super::Command::Serve(_))));
+        }
+        for line in [&["doctor"][..], &["--version"], &["serve", "--listen"], &["serve", "--stdio", "-v"]] {
+            assert!(super::Args::plain_serve(line.iter().map(Into::into)).is_none());
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
