@@ -3,7 +3,7 @@
 //! `store` follows the editor's documents, one keystroke in microseconds. `staging` keeps what each run wants to
 //! change and `follow` carries that over whatever the user types meanwhile. `delivery` turns it into edits against the
 //! versions that the editor has now, and recognises them when they come back. `undo` takes a run's edits back and
-//! nothing else. `view` is how tools read; `protected` says what no tool may stage; `walk` lists files.
+//! nothing else. `view` is how tools read; `protected` says what no tool may stage.
 //!
 //! One std mutex guards all of it. No method keeps it while it waits for the disk or compares whole texts, but for
 //! `open`, which gets a whole text anyway.
@@ -20,7 +20,6 @@ pub mod staging;
 mod store;
 mod undo;
 pub mod view;
-pub mod walk;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +36,6 @@ pub use self::entry::Conflict;
 pub use self::protected::{Protection, classify};
 pub use self::staging::{StageError, Staged, StagedFile, StagedKind};
 pub use self::view::{FileView, Overlaid, Overlay, ReadError, Seen, Source};
-pub use self::walk::{Walk, WalkEntry, Walked};
 
 use self::entry::Area;
 use self::store::Slot;

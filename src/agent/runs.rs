@@ -199,6 +199,7 @@ impl Runs {
     ) {
         let status = outcome.status;
         self.approvals.forget(run);
+        self.services.metrics.run_ended(run);
         {
             let mut state = self.state();
             if let Some(thread) = state.threads.get_mut(&outcome.thread_id) {

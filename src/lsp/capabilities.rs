@@ -8,6 +8,7 @@ use serde_json::Value;
 use tower_lsp::gen_lsp_types as lsp;
 
 use super::commands;
+use crate::agent::action::KINDS;
 use crate::host::HostAbilities;
 use crate::text::Encoding;
 
@@ -15,21 +16,6 @@ use crate::text::Encoding;
 const MAX_FOLDERS: usize = 64;
 /// Longest name of a client or folder that is kept, in characters.
 const MAX_NAME: usize = 200;
-
-/// The kinds of code actions, as they are announced.
-pub const ACTION_KINDS: [&str; 11] = [
-    "quickfix",
-    "source.ropeway.fixFile",
-    "refactor.rewrite",
-    "refactor.rewrite.ropeway.edit",
-    "refactor.rewrite.ropeway.implement",
-    "refactor.rewrite.ropeway.refactor",
-    "refactor.rewrite.ropeway.simplify",
-    "refactor.rewrite.ropeway.document",
-    "refactor.rewrite.ropeway.test",
-    "ropeway.explain",
-    "ropeway.review",
-];
 
 /// A workspace folder as the client names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +145,9 @@ impl Capabilities {
 
     /// Our answer to `initialize`.
     pub fn answer(&self, version: &str) -> lsp::InitializeResult {
-        let kinds = ACTION_KINDS.map(|kind| lsp::CodeActionKind::from(kind.to_owned()));
+        // A user's own actions are rewrites unless they say otherwise.
+        let kinds = KINDS.iter().chain(&["refactor.rewrite"]);
+        let kinds: Vec<_> = kinds.map(|kind| lsp::CodeActionKind::from((*kind).to_owned())).collect();
         lsp::InitializeResult {
             server_info: Some(lsp::ServerInfo { name: "ropeway".into(), version: Some(version.to_owned()) }),
             capabilities: lsp::ServerCapabilities {
@@ -175,7 +163,7 @@ impl Capabilities {
                     ..Default::default()
                 })),
                 code_action_provider: Some(lsp::CodeActionProvider::CodeActionOptions(lsp::CodeActionOptions {
-                    code_action_kinds: Some(kinds.to_vec()),
+                    code_action_kinds: Some(kinds),
                     ..Default::default()
                 })),
                 execute_command_provider: Some(lsp::ExecuteCommandOptions {
