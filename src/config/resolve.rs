@@ -97,7 +97,7 @@ impl Config {
     }
 }
 
-const NO_MODEL: &str = "no model is selected and no key was found; set ANTHROPIC_API_KEY, OPENAI_API_KEY or GEMINI_API_KEY and start the editor again, or set `model` and its provider in your configuration file";
+const NO_MODEL: &str = "no model is selected and no key was found; set ANTHROPIC_API_KEY or OPENAI_API_KEY and start the editor again, or set `model` and its provider in your configuration file";
 
 /// What is used when the user names no model: the first whose key is there.
 const CHOICES: &[(&str, &str)] =
