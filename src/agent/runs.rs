@@ -200,6 +200,7 @@ impl Runs {
         let status = outcome.status;
         self.approvals.forget(run);
         self.services.metrics.run_ended(run);
+        let outcome = Arc::new(outcome);
         {
             let mut state = self.state();
             if let Some(thread) = state.threads.get_mut(&outcome.thread_id) {
@@ -208,13 +209,15 @@ impl Runs {
             state.last = Some(status);
             if let Some(entry) = state.runs.get_mut(run) {
                 entry.touched = matches!(status, Status::Applied | Status::Conflict | Status::Unknown);
+                // Known before it is told: a client may accept or take back the run the moment it hears of the end.
+                // Who waits for the outcome gets it from `done`, after all has been told.
+                entry.outcome = watch::channel(Some(outcome.clone())).1;
             }
         }
         if matches!(status, Status::Cancelled | Status::Failed | Status::Answered | Status::Unchanged) {
             self.services.workspace.end(run);
         }
         super::task::tell(&self.services, events, &outcome);
-        let outcome = Arc::new(outcome);
         done.send_replace(Some(outcome.clone()));
         self.services.host.status_changed();
         if status == Status::Unknown {
