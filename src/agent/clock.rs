@@ -24,7 +24,7 @@ impl Clock {
 
     pub(super) fn timing(&self) -> Timing {
         let sum =
-            |spans: &[(Instant, Instant)]| spans.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum::<f64>();
+            |spans: &[(Instant, Instant)]| spans.iter().fold(0.0, |sum, (from, to)| sum + (*to - *from).as_secs_f64());
         let (model, tools) = (sum(&self.model), sum(&self.tools));
         let mut all: Vec<_> = self.model.iter().chain(&self.tools).copied().collect();
         all.sort_unstable();
@@ -54,6 +54,11 @@ mod tests {
             tools: vec![(at(50), at(120)), (at(60), at(90)), (at(200), at(210))],
         };
         let timing = clock.timing();
+        let idle = Clock::default().timing();
+        assert!(
+            idle.tool_ms.is_sign_positive() && idle.model_ms.is_sign_positive(),
+            "a client would show -0: {idle:?}"
+        );
         let near = |a: f64, b: f64| (a - b).abs() < 0.01;
         assert!(near(timing.model_ms, 100.0) && near(timing.tool_ms, 110.0), "{timing:?}");
         assert!(near(timing.overlap_ms, 210.0 - 130.0), "{timing:?}");
