@@ -252,6 +252,7 @@ pub trait Host: Send + Sync {
     /// Something that the status record shows has changed.
     fn status_changed(&self);
 
-    /// Publishes the findings of a review, replacing those of earlier reviews of the same files.
-    fn publish(&self, findings: Vec<Finding>);
+    /// Publishes the findings of a review, replacing those of earlier reviews of the same files. A review of the file
+    /// `reviewed` that found nothing in it takes the earlier findings there back.
+    fn publish(&self, reviewed: Option<PathBuf>, findings: Vec<Finding>);
 }

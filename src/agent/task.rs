@@ -64,7 +64,8 @@ impl Task {
         let (mut outcome, open) = self.finish(ended, events).await;
         outcome.timing.total_ms = events.started().elapsed().as_secs_f64() * 1e3;
         if &*self.action.id == "review" && outcome.status == Status::Answered {
-            host.publish(super::findings::parse(&outcome.answer, &self.services.workspace.roots()));
+            let reviewed = self.subject.as_ref().map(|subject| subject.path.absolute());
+            host.publish(reviewed, super::findings::parse(&outcome.answer, &self.services.workspace.roots()));
         }
         (outcome, open)
     }

@@ -145,8 +145,8 @@ impl Host for EditorHost {
         }
     }
 
-    fn publish(&self, findings: Vec<Finding>) {
-        let mut files: BTreeMap<PathBuf, Vec<Value>> = BTreeMap::new();
+    fn publish(&self, reviewed: Option<PathBuf>, findings: Vec<Finding>) {
+        let mut files: BTreeMap<PathBuf, Vec<Value>> = reviewed.into_iter().map(|path| (path, Vec::new())).collect();
         for finding in findings {
             let range = json!({
                 "start": {"line": finding.line, "character": 0},

@@ -48,7 +48,7 @@ async fn perform(session: Arc<Session>, params: Value) -> Value {
                 message: "off by one".into(),
                 severity: Notice::Warning,
             };
-            host.publish(vec![finding]);
+            host.publish(None, vec![finding]);
             return Value::Null;
         }
         other => panic!("nothing to do: {other}"),
