@@ -14,6 +14,7 @@ mod llm;
 mod neovim;
 mod pump;
 mod run;
+mod surface;
 mod sync;
 mod text_mirror;
 mod tidy;
