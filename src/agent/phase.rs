@@ -160,7 +160,9 @@ impl Phase {
             (State::Idle, Input::Cancel) => vec![Effect::End(End::Cancelled)],
 
             (State::Turn { mut turn }, Input::CallReady { call, reads_only }) => {
-                let now = self.limits.stream_dispatch && turn.may_start(self.limits.parallel_tools);
+                // Never past a call that still waits: it may change what this one is about.
+                let next = turn.calls.iter().all(|earlier| earlier.started);
+                let now = self.limits.stream_dispatch && next && turn.may_start(self.limits.parallel_tools);
                 let effect = now.then(|| Effect::StartTool { call: call.clone(), gated: !reads_only });
                 turn.calls.push(Call { call, started: now, result: None });
                 self.state = State::Turn { turn };

@@ -76,6 +76,17 @@ fn without_parallel_tools_calls_run_one_after_another_in_order() {
 }
 
 #[test]
+fn without_parallel_tools_no_call_overtakes_one_that_had_to_wait_when_it_came() {
+    let mut phase = begun(Limits { parallel_tools: false, ..LIMITS });
+    assert_eq!(started(&phase.step(ready("a", true))), ["a"]);
+    assert!(phase.step(ready("b", false)).is_empty());
+    assert!(phase.step(ended("a")).is_empty());
+    assert!(phase.step(ready("c", false)).is_empty(), "`b` has not run yet");
+    assert_eq!(started(&phase.step(Input::TurnEnded(response(Stop::ToolCalls, &["a", "b", "c"])))), ["b"]);
+    assert_eq!(started(&phase.step(ended("b"))), ["c"]);
+}
+
+#[test]
 fn results_are_recorded_once_all_are_there_and_in_call_order() {
     let mut phase = begun(LIMITS);
     phase.step(ready("a", true));
