@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -36,6 +37,8 @@ pub fn measure(report: &mut Report) {
         let mut server = Server::start(&mut ropeway());
         ours.push(ms(server.initialize(json!({}))));
         server.settle(2);
+        // The configuration is read beside the first messages; at rest means after that.
+        std::thread::sleep(Duration::from_millis(150));
         our_rss.push(server.rss());
         let mut server = Server::start(&mut floor());
         theirs.push(ms(server.initialize(json!({}))));

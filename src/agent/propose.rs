@@ -125,6 +125,8 @@ impl Courier<'_> {
         let mut given_up: HashSet<WsPath> = HashSet::new();
         let mut allowed: HashSet<WsPath> = HashSet::new();
         let mut attempts: HashMap<WsPath, usize> = HashMap::new();
+        // Sent, not seen, and to be sent again; what lands after all before that leaves nothing to send.
+        let mut unseen: HashMap<WsPath, (String, usize)> = HashMap::new();
         loop {
             let mut pending = workspace.deliveries(self.run);
             pending.retain(|delivery| !given_up.contains(&delivery.path));
@@ -171,17 +173,16 @@ impl Courier<'_> {
                 Fate::Overtaken => {}
                 Fate::Landed => {
                     for delivery in &batch {
-                        let hunks = match &delivery.op {
-                            DeliveryOp::Edit { edits, .. } => edits.edits().len(),
-                            _ => 1,
-                        };
-                        delivered.file(&delivery.uri).edits += hunks;
+                        unseen.remove(&delivery.path);
+                        delivered.file(&delivery.uri).edits += hunks(delivery);
                     }
                 }
                 Fate::Refused(reason) => {
                     for delivery in &batch {
                         workspace.refused(self.run, &delivery.path);
+                        unseen.insert(delivery.path.clone(), (delivery.uri.clone(), hunks(delivery)));
                         if last_try {
+                            unseen.remove(&delivery.path);
                             given_up.insert(delivery.path.clone());
                             delivered.file(&delivery.uri);
                         }
@@ -202,7 +203,13 @@ impl Courier<'_> {
                 }
             }
         }
-        for conflict in workspace.conflicts(self.run) {
+        let conflicts = workspace.conflicts(self.run);
+        for (path, (uri, hunks)) in unseen {
+            if !delivered.unknown && !delivered.cancelled && conflicts.iter().all(|conflict| conflict.path != path) {
+                delivered.file(&uri).edits += hunks;
+            }
+        }
+        for conflict in conflicts {
             delivered.conflict(&conflict);
         }
         delivered
@@ -308,6 +315,13 @@ impl Courier<'_> {
                 return false;
             }
         }
+    }
+}
+
+fn hunks(delivery: &Delivery) -> usize {
+    match &delivery.op {
+        DeliveryOp::Edit { edits, .. } => edits.edits().len(),
+        DeliveryOp::Create { .. } | DeliveryOp::Delete | DeliveryOp::Rename { .. } => 1,
     }
 }
 

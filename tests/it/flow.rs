@@ -190,6 +190,25 @@ fn an_editor_that_never_takes_the_edit_is_asked_three_times_and_told_why() {
 }
 
 #[test]
+fn an_edit_that_shows_only_after_it_was_given_up_counts_as_applied() {
+    let mut bench = Bench::start(&[("a.rs", CODE)], json!({}), |setup| setup.applies(Applies::Claim).without_waiting());
+    let uri = bench.open("a.rs");
+    let (shown, mut asked) = (uri.clone(), 0);
+    bench.editor.on_message(move |editor, message| {
+        asked += usize::from(message["method"] == "workspace/applyEdit");
+        if asked == 2 && editor.text(&shown) == CODE {
+            let at = CODE.find("-=").unwrap();
+            editor.replace(&shown, at..at + 2, "+=");
+        }
+    });
+    bench.model.script(fix());
+    let run = bench.run(json!({"action": "task", "prompt": "fix", "uri": uri}));
+    let outcome = bench.finished(&run);
+    assert_eq!(outcome["status"], "applied", "{outcome}");
+    assert_eq!(bench.editor.text(&uri), CODE.replace("-=", "+="));
+}
+
+#[test]
 fn an_edit_without_an_answer_is_unknown_never_sent_again_and_recognised_when_it_lands() {
     let mut bench = Bench::start(&[("a.rs", CODE)], json!({}), |setup| setup.applies(Applies::Late));
     let uri = bench.open("a.rs");
