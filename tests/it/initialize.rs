@@ -1,7 +1,7 @@
 //! The introduction of every editor we know is accepted, and what it can do is read from it rightly.
 //!
-//! The fixtures are condensed from recorded messages (pytest-lsp 1.0.1, and sessions of the newer editors), with the
-//! oddities kept: Neovim 0.9.1 sends `callHierarchy` as a list, which the protocol's typed structs refuse.
+//! Those of Neovim 0.6 to 0.11, VS Code 1.65 and Eglot are condensed from recorded messages (pytest-lsp 1.0.1), those of
+//! Neovim 0.12, VS Code 1.139 and Helix are written after what these editors are known to send. Oddities are kept: Neovim 0.9.1 sends `callHierarchy` as a list, which the protocol's typed structs refuse.
 #![expect(clippy::disallowed_methods, reason = "the fixtures are files")]
 
 use std::path::Path;
