@@ -120,12 +120,6 @@ impl Metrics {
         RunningTool(self.clone())
     }
 
-    /// Counts a look into a cache.
-    pub fn looked_up(&self, cache: Cache, hit: bool) {
-        let looks = &self.counts.caches[cache as usize];
-        if hit { &looks.hits } else { &looks.misses }.fetch_add(1, Relaxed);
-    }
-
     /// Takes over the counts of a cache that counts for itself.
     pub fn set_looked_up(&self, cache: Cache, hits: u64, misses: u64) {
         let looks = &self.counts.caches[cache as usize];
@@ -137,12 +131,6 @@ impl Metrics {
     pub fn set_connections(&self, reused: u64, new: u64) {
         self.counts.connections.hits.store(reused, Relaxed);
         self.counts.connections.misses.store(new, Relaxed);
-    }
-
-    /// Counts an HTTP request, by whether its connection had been used before.
-    pub fn http_request(&self, reused: bool) {
-        let looks = &self.counts.connections;
-        if reused { &looks.hits } else { &looks.misses }.fetch_add(1, Relaxed);
     }
 
     /// Adds what one call of a model took to its run and to the session; gives the run's sum.

@@ -182,9 +182,8 @@ mod tests {
     fn the_readout_has_the_names_of_the_contract() {
         let metrics = Metrics::new();
         metrics.record(Op::FirstToken, Duration::from_millis(2), true);
-        metrics.looked_up(Cache::Files, true);
-        metrics.looked_up(Cache::Files, false);
-        metrics.http_request(true);
+        metrics.set_looked_up(Cache::Files, 1, 1);
+        metrics.set_connections(1, 0);
         let json = serde_json::to_value(metrics.numbers()).unwrap();
         for pointer in [
             "/tokens/input",

@@ -55,7 +55,7 @@ fn every_recorded_editor_is_accepted_and_served() {
         let actions = editor.request(
             "textDocument/codeAction",
             json!({
-                "textDocument": {"uri": "file:///work/space/a.rs"},
+                "textDocument": {"uri": "file:///home/me/space/a.rs"},
                 "range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}},
                 "context": {"diagnostics": []},
             }),
@@ -92,7 +92,7 @@ fn what_each_editor_can_do_is_read_from_what_it_says() {
         assert_eq!(client.watched_files, watches, "{name}");
         assert!(client.apply_edit && client.progress && client.action_literals, "{name}");
         assert_eq!(client.process_id, Some(4_194_303), "{name}");
-        let expected: &[&str] = if name == "neovim-0.6.1" { &[] } else { &["file:///work/space"] };
+        let expected: &[&str] = if name == "neovim-0.6.1" { &[] } else { &["file:///home/me/space"] };
         assert_eq!(client.folders.iter().map(|folder| &*folder.uri).collect::<Vec<_>>(), expected, "{name}");
     }
 }

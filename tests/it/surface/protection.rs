@@ -84,3 +84,47 @@ fn what_a_repository_may_not_configure_is_shown_on_its_file_and_not_used() {
     assert_eq!(bench.model.requests()[0].header("x-evil"), None);
     bench.editor.ignore("textDocument/publishDiagnostics");
 }
+
+/// Starts a run in a folder with rules whose model reads, searches and lists; gives the three results it got.
+fn under_rules(bench: &mut Bench) -> Vec<String> {
+    bench.model.script([
+        Turn::calls([
+            ("read_file", json!({"path": "secret/key"})),
+            ("grep", json!({"pattern": "hunter2"})),
+            ("list_dir", json!({})),
+        ]),
+        Turn::text("Done."),
+    ]);
+    let run = bench.task("look");
+    bench.finished(&run);
+    let requests = bench.model.requests();
+    let messages = requests[requests.len() - 1].messages();
+    messages[messages.len() - 3..].iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+}
+
+fn ruled() -> Bench {
+    let rules = json!({"permissions": {"deny": ["read_file(secret/**)"], "ask": ["list_dir"]}});
+    Bench::start(&[("a.rs", "// hunter2 is old\n"), ("secret/key", "hunter2\n")], rules, |setup| setup)
+}
+
+#[test]
+fn a_denied_file_is_neither_read_nor_found_by_a_search() {
+    let mut bench = ruled();
+    bench.editor.choices.push_back(Some("Allow once".to_owned()));
+    let results = under_rules(&mut bench);
+    assert!(results[0].contains("`read_file(secret/**)` forbids"), "{results:?}");
+    assert!(results[1].contains("a.rs") && !results[1].contains("secret"), "{results:?}");
+}
+
+#[test]
+fn a_call_that_a_rule_wants_asked_runs_as_far_as_the_user_says() {
+    for (answer, questions) in [("Deny", 2), ("Allow once", 2), ("Allow for this run", 2), ("Always allow", 1)] {
+        let mut bench = ruled();
+        bench.editor.choices.extend(vec![Some(answer.to_owned()); 2]);
+        for _ in 0..2 {
+            let listed = under_rules(&mut bench).remove(2);
+            assert_eq!(listed.contains("a.rs"), answer != "Deny", "{answer}: {listed}");
+        }
+        assert_eq!(2 - bench.editor.choices.len(), questions, "{answer}");
+    }
+}
