@@ -39,7 +39,7 @@ pub struct Submission {
     pub tool: Arc<str>,
     /// The call.
     pub planned: Planned,
-    /// How long it may run, waiting not counted.
+    /// How long it may run, waiting not counted, if the call does not say so itself.
     pub deadline: Duration,
     /// Ends it when the run ends.
     pub cancel: Cancel,
@@ -289,6 +289,7 @@ impl Call {
     async fn run(self, answer: oneshot::Sender<Finished>) {
         let Self { shared, submission, cancel, place, earlier } = self;
         let Submission { tool, planned, deadline, gate, on_start, .. } = submission;
+        let deadline = planned.deadline.unwrap_or(deadline);
         let counters = &shared.counters;
         let submitted = Instant::now();
         counters.waiting.fetch_add(1, Ordering::Relaxed);

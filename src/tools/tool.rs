@@ -132,6 +132,8 @@ pub struct Planned {
     pub effect: Effect,
     /// One line for people: what it does.
     pub summary: String,
+    /// How long it may run, where that is not for the configuration to say.
+    pub deadline: Option<Duration>,
     pub(super) work: Work,
 }
 
@@ -143,7 +145,7 @@ impl Planned {
         summary: String,
         work: impl FnOnce(&Cancel) -> ToolResult + Send + 'static,
     ) -> Self {
-        Self { effect, summary, work: Work::Blocking(Box::new(work)) }
+        Self { effect, summary, deadline: None, work: Work::Blocking(Box::new(work)) }
     }
 
     /// Work that waits for processes or sockets.
@@ -152,7 +154,13 @@ impl Planned {
         summary: String,
         work: impl FnOnce(Cancel) -> BoxFuture<'static, ToolResult> + Send + 'static,
     ) -> Self {
-        Self { effect, summary, work: Work::Async(Box::new(work)) }
+        Self { effect, summary, deadline: None, work: Work::Async(Box::new(work)) }
+    }
+
+    /// The same with a deadline of its own: what the model may choose (a command's timeout) is no matter of the
+    /// configuration.
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 }
 

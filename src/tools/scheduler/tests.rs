@@ -218,6 +218,9 @@ async fn a_call_that_passes_its_deadline_is_stopped_and_says_so() {
         (text(&late).as_str(), late.ended),
         ("stopped after 30.0 s, the limit of one call: ask for less", Ended::TimedOut)
     );
+    let own = a.planned(bench.reads("x"), "").within(Duration::from_secs(2));
+    let late = scheduler.submit(bench.submission(own)).await;
+    assert_eq!(text(&late), "stopped after 2.0 s, the limit of one call: ask for less");
     b.end.notify_one();
     let next = scheduler.submit(bench.submission(b.planned(bench.reads("x"), "next"))).await;
     assert_eq!(text(&next), "next");
