@@ -308,6 +308,7 @@ impl<'a> Run<'a> {
             tools: self.plan.tools.specs(),
             messages: self.history(|history| history.messages().to_vec()),
             max_output_tokens: self.plan.max_output_tokens,
+            context_window: self.plan.info.context_window,
             temperature: self.plan.config.agent.temperature.map(|temperature| temperature as f32),
             parallel_tools: self.plan.config.agent.parallel_tools,
         };

@@ -21,7 +21,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The base URL followed by `path`; a query of the base URL is kept.
+/// The base URL followed by `path`; a query of the base URL is kept, and that of `path` follows it.
 ///
 /// # Errors
 /// `Config` where the base URL would carry the key in clear text or has credentials of its own.
@@ -48,7 +48,12 @@ pub(crate) fn url(provider: &ProviderConfig, path: &str) -> Result<Url, LlmError
         ));
     }
     let base = url.path().trim_end_matches('/').to_owned();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     url.set_path(&format!("{base}/{}", path.trim_start_matches('/')));
+    if !query.is_empty() {
+        let own = url.query().map_or_else(String::new, |own| format!("{own}&"));
+        url.set_query(Some(&format!("{own}{query}")));
+    }
     url.set_fragment(None);
     Ok(url)
 }
@@ -89,6 +94,8 @@ mod tests {
         assert_eq!(at("https://a.b/v1/", "chat/completions").unwrap(), "https://a.b/v1/chat/completions");
         assert_eq!(at("https://a.b", "/v1/messages").unwrap(), "https://a.b/v1/messages");
         assert_eq!(at("https://a.b/x?api-version=3#f", "y").unwrap(), "https://a.b/x/y?api-version=3");
+        assert_eq!(at("https://a.b?x=1", "/m:go?alt=sse").unwrap(), "https://a.b/m:go?x=1&alt=sse");
+        assert_eq!(at("https://a.b", "/m:go?alt=sse").unwrap(), "https://a.b/m:go?alt=sse");
     }
 
     #[test]

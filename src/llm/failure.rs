@@ -3,6 +3,8 @@
 //! The vendors' bodies differ in shape and agree in substance, and gateways mix them (an Anthropic path answers in
 //! OpenAI's form), so one reader takes them all: codes first, then a list of texts, then the status.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
@@ -32,12 +34,14 @@ pub struct Failure {
     pub error: LlmError,
     /// What to try.
     pub again: Again,
+    /// When to try, where the body says so (Gemini's `RetryInfo`); headers win over it.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
     /// A failure that no HTTP answer brought.
     pub fn new(kind: LlmErrorKind, message: impl Into<String>, hint: impl Into<String>, again: Again) -> Self {
-        Self { error: LlmError::new(kind, message, hint), again }
+        Self { error: LlmError::new(kind, message, hint), again, retry_after: None }
     }
 
     /// The stream does not follow the protocol. Trying again can help: gateways cut and mangle.
@@ -64,7 +68,7 @@ impl From<Oversize> for Failure {
 
 impl From<LlmError> for Failure {
     fn from(error: LlmError) -> Self {
-        Self { error, again: Again::Never }
+        Self { error, again: Again::Never, retry_after: None }
     }
 }
 
@@ -77,6 +81,7 @@ struct Body {
     request_id: Option<String>,
     /// The code, where it was an HTTP status.
     status: Option<u16>,
+    retry_after: Option<Duration>,
 }
 
 impl Body {
@@ -123,12 +128,22 @@ impl Body {
                 _ => {}
             }
         }
+        found.retry_after = error
+            .get("details")
+            .and_then(Value::as_array)
+            .and_then(|details| details.iter().find_map(|detail| proto_duration(detail.get("retryDelay")?.as_str()?)));
         found
     }
 
     fn code(&self, words: &[&str]) -> bool {
         words.iter().any(|word| self.codes.contains(word))
     }
+}
+
+/// `38s`, `0.5s`: a duration as protocol buffers spell it. Nothing at all is no wait.
+fn proto_duration(text: &str) -> Option<Duration> {
+    let seconds = text.trim().strip_suffix('s')?.parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 /// Codes and texts of a prompt that does not fit. An overflow is never sent again unchanged.
@@ -173,7 +188,7 @@ pub fn classify(status: Option<u16>, headers: &HeaderMap, body: &[u8]) -> Failur
         .find_map(|name| headers.get(*name)?.to_str().ok())
         .map(|id| clip(id, 200))
         .or(body_of.request_id.map(|id| clip(&id, 200)));
-    Failure { error, again }
+    Failure { error, again, retry_after: body_of.retry_after }
 }
 
 fn kind_by_code(body: &Body) -> Option<(LlmErrorKind, Again)> {
@@ -431,6 +446,28 @@ mod tests {
         assert_eq!(error.request_id.as_deref(), Some("req_9"));
         let long = classify(Some(500), &headers, "é".repeat(5000).as_bytes()).error;
         assert!(long.message.len() < 700 && long.message.ends_with('…'));
+    }
+
+    #[test]
+    fn geminis_wait_is_read_from_the_body() {
+        let wait = |delay: &str| {
+            let body = format!(
+                r#"[{{"error":{{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[{{"@type":"type.googleapis.com/google.rpc.QuotaFailure"}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"{delay}"}}]}}}}]"#
+            );
+            let failure = classify(Some(429), &HeaderMap::new(), body.as_bytes());
+            assert_eq!((failure.error.kind, failure.again), (Kind::RateLimited, Again::Later));
+            failure.retry_after
+        };
+        assert_eq!(wait("38s"), Some(Duration::from_secs(38)));
+        assert_eq!(wait("0.25s"), Some(Duration::from_millis(250)));
+        assert_eq!(wait("1e300s"), Some(Duration::MAX));
+        for odd in ["", "s", "soon", "-3s", "0s", "NaNs", "38"] {
+            assert_eq!(wait(odd), None, "{odd}");
+        }
+        assert_eq!(
+            classify(Some(429), &HeaderMap::new(), br#"{"error":{"details":[{"retryDelay":38}]}}"#).retry_after,
+            None
+        );
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct Request {
     pub messages: Vec<Message>,
     /// Upper bound on what the model may produce, in tokens.
     pub max_output_tokens: u32,
+    /// Tokens of prompt and answer together; for servers that must be told how much to hold (Ollama).
+    pub context_window: u64,
     /// Sent only if set: newer models refuse it.
     pub temperature: Option<f32>,
     /// Whether the model may make several calls in one turn.
@@ -122,6 +124,8 @@ pub struct Response {
     pub usage: Option<Usage>,
     /// The provider's name for the request, for its support.
     pub request_id: Option<String>,
+    /// Why the provider's cache did not know the prompt's beginning, where it says so.
+    pub cache_miss: Option<String>,
 }
 
 /// Why a response ended.

@@ -56,6 +56,7 @@ fn request(messages: Vec<Message>) -> Request {
         tools: Arc::from([tool("read_file"), tool("grep")]),
         messages,
         max_output_tokens: 1000,
+        context_window: 50_000,
         temperature: None,
         parallel_tools: true,
     }

@@ -265,7 +265,13 @@ impl Decoder {
         });
         let calls = self.calls.finished().map(|(call, _)| call.clone()).collect();
         let turn = AssistantTurn { origin: Arc::clone(&self.origin), text, calls, raw: raw.map(Arc::from) };
-        out.push(StreamEvent::Done(Box::new(Response { turn, stop: self.stop(), usage, request_id: None })));
+        out.push(StreamEvent::Done(Box::new(Response {
+            turn,
+            stop: self.stop(),
+            usage,
+            request_id: None,
+            cache_miss: None,
+        })));
     }
 }
 

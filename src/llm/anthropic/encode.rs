@@ -234,6 +234,7 @@ mod tests {
             tools: Arc::from([ToolSpec { name: "t", description: "d", schema: Arc::from(schema) }]),
             messages,
             max_output_tokens: 7,
+            context_window: 9_000,
             temperature: Some(0.5),
             parallel_tools: false,
         }

@@ -212,7 +212,13 @@ impl Decoder {
         let text = std::mem::take(if self.text.text.is_empty() { &mut self.refusal.text } else { &mut self.text.text });
         let calls = self.calls.finished().map(|(call, _)| call.clone()).collect();
         let turn = AssistantTurn { origin: Arc::clone(&self.origin), text, calls, raw };
-        out.push(StreamEvent::Done(Box::new(Response { turn, stop, usage: self.usage, request_id: None })));
+        out.push(StreamEvent::Done(Box::new(Response {
+            turn,
+            stop,
+            usage: self.usage,
+            request_id: None,
+            cache_miss: None,
+        })));
     }
 }
 

@@ -199,6 +199,7 @@ mod tests {
             tools: if tools { Arc::from([spec]) } else { Arc::from([]) },
             messages: vec![Message::User(Arc::from("hi"))],
             max_output_tokens: 7,
+            context_window: 9_000,
             temperature: Some(0.5),
             parallel_tools: false,
         }
