@@ -20,6 +20,8 @@ pub mod policy;
 pub mod quote;
 pub mod read_file;
 pub mod registry;
+pub mod run_command;
+pub mod sandbox;
 pub mod scheduler;
 pub mod search;
 mod staged;

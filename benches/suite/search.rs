@@ -41,6 +41,7 @@ pub fn measure(report: &mut Report) {
         limits: ToolLimits::default(),
         diagnostics: Arc::new(Diagnostics::new()),
         denied: Arc::from([]),
+        commands: None,
         on_staged: Arc::new(|_| {}),
     };
     let (mut files, name) = (0, format!("rg {version}"));

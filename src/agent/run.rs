@@ -262,6 +262,11 @@ impl<'a> Run<'a> {
     /// Refuses what a rule denies, and notes what a rule wants asked.
     fn permit(&mut self, call: &ToolCall, planned: Planned) -> Result<Planned, ToolError> {
         match policy::verdict(&self.plan.config.permissions, &call.name, &planned.effect) {
+            // Whatever no rule covers is asked where it is a command.
+            Verdict::Allow if planned.command.is_some() => {
+                self.asked.insert(call.id.clone(), "run_command".into());
+                Ok(planned)
+            }
             Verdict::Allow => Ok(planned),
             Verdict::Ask(rule) => {
                 self.asked.insert(call.id.clone(), rule);

@@ -8,6 +8,7 @@ use crate::llm::client::Client;
 use crate::metrics::Metrics;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::registry::Registry;
+use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
 use crate::workspace::Workspace;
 
@@ -24,6 +25,8 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Who runs the tools.
     pub scheduler: Scheduler,
+    /// Where commands run.
+    pub sandbox: Arc<Sandbox>,
     /// What the editor last reported.
     pub diagnostics: Arc<Diagnostics>,
     /// The user's side.

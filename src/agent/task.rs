@@ -94,6 +94,7 @@ impl Task {
             limits: limits(&self.config),
             diagnostics: services.diagnostics.clone(),
             denied: policy::denied(&self.config.permissions).into(),
+            commands: None,
             on_staged: self.on_staged(events),
         };
         Ok(Plan {

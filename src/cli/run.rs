@@ -27,6 +27,7 @@ use crate::paths::{Root, Roots};
 use crate::text::{Encoding, Position, Range, diff};
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::registry::Registry;
+use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
 use crate::workspace::{StagedFile, StagedKind, Workspace};
 
@@ -70,6 +71,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
     let client_settings = Some(json!({"edits": {"mode": "preview"}}));
     let mut sources = Sources { env, overrides, client_settings, ..Sources::default() };
     sources.set_roots([&directory]);
+    let sandbox = Sandbox::new(&sources.env);
     let config = ConfigStore::new(sources);
     for problem in config.loaded().problems.iter().filter(|problem| problem.severity >= Severity::Warning) {
         complain(&problem.to_string());
@@ -84,6 +86,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         llm: Client::new((&settings.llm).into()),
         registry: Registry::builtin(),
         scheduler: Scheduler::new(settings.tools.max_parallel),
+        sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
         host: Arc::new(Headless::new(disk, roots)),
         metrics: Metrics::new(),

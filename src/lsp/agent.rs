@@ -18,6 +18,7 @@ use crate::llm::client::Client;
 use crate::metrics::Metrics;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::registry::Registry;
+use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
 
 /// How long runs may take to end when the session does.
@@ -49,6 +50,7 @@ impl Agent {
         sources.set_roots(session.workspace.roots().iter().map(|root| root.path().to_owned()));
         sources.init_settings = client.and_then(|client| client.capabilities.settings.clone());
         sources.trusted = trusted;
+        let sandbox = Sandbox::new(&sources.env);
         let config = Arc::new(ConfigStore::new(sources));
         let current = config.current();
         let metrics = Metrics::new();
@@ -59,6 +61,7 @@ impl Agent {
             llm: Client::new((&current.llm).into()),
             registry: Registry::builtin(),
             scheduler: Scheduler::new(current.tools.parallel()),
+            sandbox,
             diagnostics: diagnostics.clone(),
             host,
             metrics,

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::diagnostics::Diagnostics;
 use super::output::{Output, OutputLimits};
 use super::pattern::PathFilter;
+use super::run_command::CommandCall;
+use super::sandbox::Commands;
 use crate::config::ToolsConfig;
 use crate::disk::DiskError;
 use crate::ids::RunId;
@@ -111,6 +113,8 @@ pub struct ToolContext {
     pub diagnostics: Arc<Diagnostics>,
     /// Files whose text must not be shown, whatever finds them.
     pub denied: Arc<[PathFilter]>,
+    /// The commands of this run; `None` where none may be run.
+    pub commands: Option<Arc<Commands>>,
     /// Called after a file's staged state has changed.
     pub on_staged: Arc<dyn Fn(&WsPath) + Send + Sync>,
 }
@@ -134,6 +138,8 @@ pub struct Planned {
     pub summary: String,
     /// How long it may run, where that is not for the configuration to say.
     pub deadline: Option<Duration>,
+    /// The command line that it runs, for the policy, the user and those who want to hear what it prints.
+    pub command: Option<Arc<CommandCall>>,
     pub(super) work: Work,
 }
 
@@ -145,7 +151,7 @@ impl Planned {
         summary: String,
         work: impl FnOnce(&Cancel) -> ToolResult + Send + 'static,
     ) -> Self {
-        Self { effect, summary, deadline: None, work: Work::Blocking(Box::new(work)) }
+        Self { effect, summary, deadline: None, command: None, work: Work::Blocking(Box::new(work)) }
     }
 
     /// Work that waits for processes or sockets.
@@ -154,7 +160,7 @@ impl Planned {
         summary: String,
         work: impl FnOnce(Cancel) -> BoxFuture<'static, ToolResult> + Send + 'static,
     ) -> Self {
-        Self { effect, summary, deadline: None, work: Work::Async(Box::new(work)) }
+        Self { effect, summary, deadline: None, command: None, work: Work::Async(Box::new(work)) }
     }
 
     /// The same with a deadline of its own: what the model may choose (a command's timeout) is no matter of the

@@ -51,6 +51,7 @@ impl Bench {
             limits: ToolLimits { threads: 4, ..ToolLimits::default() },
             diagnostics: Arc::new(Diagnostics::new()),
             denied: Arc::from([]),
+            commands: None,
             on_staged: Arc::new(move |path| seen.lock().unwrap().push(path.to_string())),
         };
         Self {
