@@ -141,6 +141,7 @@ fn grep(context: &ToolContext, bases: &[WsPath], arguments: &Arguments, cancel: 
     let mut sum = Sum { files_left: context.limits.grep_max_files, ..Sum::default() };
     for base in bases {
         let mut tree = Tree::list(context, base, wanted, cancel)?;
+        sum.secrets += tree.leave_secrets();
         sum.files += tree.rels.len();
         sum.more |= tree.more;
         sum.left_out += tree.rels.len().saturating_sub(sum.files_left);
@@ -193,6 +194,8 @@ struct Sum {
     files_left: usize,
     /// Files over the limit.
     left_out: usize,
+    /// Files that were not searched because of what they may hold.
+    secrets: usize,
     more: bool,
     end: Option<End>,
 }
@@ -201,6 +204,12 @@ impl Sum {
     fn tell(&self, report: &mut Report) {
         let Self { files, matches, left_out, .. } = self;
         let looked = files - left_out;
+        if self.secrets > 0 {
+            let (count, plural) = (self.secrets, if self.secrets == 1 { "" } else { "s" });
+            report.note(format_args!(
+                "[{count} file{plural} that may hold secrets not searched; name one to ask for it]"
+            ));
+        }
         if report.is_full() || self.end == Some(End::Full) {
             report.cut(format_args!(
                 "[only the first matches are shown; narrow the pattern, the path or the glob, or raise max_results]"

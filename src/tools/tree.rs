@@ -11,7 +11,7 @@ use super::tool::{Cancel, ToolContext, ToolError};
 use super::walk;
 use crate::paths::{Kind, Root, WsPath, beneath};
 use crate::text::Text;
-use crate::workspace::Overlaid;
+use crate::workspace::{Overlaid, protected};
 
 /// Which files to list.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,6 +87,15 @@ impl Tree {
             tree.rels.retain(|rel| !context.denied.iter().any(|denied| denied.accepts(rel)));
         }
         Ok(tree)
+    }
+
+    /// Leaves out files that may hold secrets, but for one that was named itself: for that one the user is asked. Says
+    /// how many.
+    pub fn leave_secrets(&mut self) -> usize {
+        let before = self.rels.len();
+        let base = self.base.rel();
+        self.rels.retain(|rel| **rel == *base || !protected::is_secret_rel(rel));
+        before - self.rels.len()
     }
 
     /// The path below our root of what lies at or below the base.

@@ -157,10 +157,43 @@ pub fn classify(path: &WsPath) -> Protection {
     found
 }
 
-/// Whether a file of this name may hold secrets, so that reading it asks, too.
+/// Whether a file of this name may hold secrets, so that reading it asks, too. Give it the path without links, and the
+/// path as it was asked for.
 pub fn is_secret(path: &WsPath) -> bool {
-    let name = fold(path.name());
+    is_secret_rel(path.rel())
+}
+
+/// The same of a path below a root. A search asks it of every file it comes upon, so a plain name costs no allocation.
+pub fn is_secret_rel(rel: &str) -> bool {
+    let (folders, name) = rel.rsplit_once('/').unwrap_or(("", rel));
+    let hidden = folders.starts_with('.') || folders.contains("/.");
+    if (hidden || !folders.is_ascii())
+        && folders.split('/').any(|part| {
+            let part = fold(part);
+            FOLDERS.iter().any(|(folder, reason)| *folder == part && *reason == SECRET)
+        })
+    {
+        return true;
+    }
+    if is_plain(name) {
+        return false;
+    }
+    let name = fold(name);
     is_secret_name(&name) || FILES.iter().any(|(file, reason)| *file == name && *reason == SECRET)
+}
+
+/// Whether a name is certainly none of those that may hold secrets, nor another spelling of one.
+fn is_plain(name: &str) -> bool {
+    const ENDS: [&str; 5] = ["pem", "key", "p12", "pfx", "keystore"];
+    let bytes = name.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+    *first != b'.'
+        && !bytes.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"id_"))
+        && !matches!(last, b'.' | b' ')
+        && name.is_ascii()
+        && !bytes.contains(&b':')
+        && !ENDS.iter().any(|secret| secret.eq_ignore_ascii_case(end))
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -189,4 +222,63 @@ fn fold(part: &str) -> String {
 fn is_ignored(ch: char) -> bool {
     matches!(ch, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
         || matches!(ch, '\u{200b}' | '\u{2060}'..='\u{2064}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_may_hold_secrets_are_known_in_every_spelling() {
+        for rel in [
+            ".env",
+            "a/.env",
+            ".env.local",
+            ".ENV",
+            "a/.env.",
+            "a/.env::$DATA",
+            "x.pem",
+            "x.PEM",
+            "a/x.key ",
+            "id_rsa",
+            "a/ID_ED25519",
+            ".netrc",
+            ".npmrc",
+            ".ssh/known",
+            "a/.aws/b/c",
+            "a/.SSH/x",
+            ".e\u{200b}nv",
+            "x.p\u{200d}em",
+        ] {
+            assert!(is_secret_rel(rel), "{rel:?}");
+        }
+        for rel in [
+            "",
+            "a",
+            "a.rs",
+            "src/env",
+            ".env.example",
+            "x.pem.rs",
+            "id_map.rs",
+            "index.ts",
+            "key",
+            "pem",
+            "é.rs",
+            ".github/x",
+            "a.key/b.rs",
+            ".envrc",
+        ] {
+            assert!(!is_secret_rel(rel), "{rel:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_quick_answer_agrees_with_the_whole_one(name in "(\\.|i|x|id_|a)?[a-zA-Z.:é \u{200b}]{0,6}(\\.(pem|KEY|env|key ))?") {
+            let folded = fold(&name);
+            let whole = is_secret_name(&folded)
+                || FILES.iter().any(|(file, reason)| *file == folded && *reason == SECRET);
+            proptest::prop_assert_eq!(is_secret_rel(&name), whole);
+        }
+    }
 }

@@ -253,3 +253,15 @@ fn several_roots_are_searched_in_turn_under_their_names() {
     assert_eq!(hits(&bench.ok("grep", json!({"pattern": "needle", "path": "two/b.txt"}))), "two/b.txt\n1:needle 2\n");
     assert!(bench.ok("list_dir", json!({})).starts_with("one/\n  a.txt\ntwo/\n  b.txt\n  in/"));
 }
+
+#[test]
+fn a_search_leaves_out_files_that_may_hold_secrets_and_says_so() {
+    let bench = Bench::new("//- /a.rs\nlet hunter2 = 1;\n//- /deploy/id_rsa\nhunter2\n//- /x.PEM\nhunter2\n");
+    bench.open("id_dsa", "hunter2\n");
+    let found = bench.ok("grep", json!({"pattern": "hunter2"}));
+    assert!(found.contains("a.rs") && !found.contains("id_rsa") && !found.contains("PEM"), "{found}");
+    assert!(found.contains("3 files that may hold secrets not searched"), "{found}");
+    assert!(bench.ok("glob", json!({"pattern": "**/id_*"})).contains("deploy/id_rsa"), "names are no secret");
+    // Named itself, it is for the policy to ask.
+    assert!(bench.ok("grep", json!({"pattern": "hunter2", "path": "x.PEM"})).contains("1:hunter2"));
+}
