@@ -288,7 +288,7 @@ struct Call {
 impl Call {
     async fn run(self, answer: oneshot::Sender<Finished>) {
         let Self { shared, submission, cancel, place, earlier } = self;
-        let Submission { tool, planned, deadline, gate, on_start, .. } = submission;
+        let Submission { tool, mut planned, deadline, gate, on_start, .. } = submission;
         let deadline = planned.deadline.unwrap_or(deadline);
         let counters = &shared.counters;
         let submitted = Instant::now();
@@ -296,7 +296,7 @@ impl Call {
         let slot = tokio::select! {
             biased;
             () = cancel.cancelled() => None,
-            slot = turn(&shared, gate, earlier) => slot,
+            slot = turn(&shared, gate, earlier, planned.ready.take()) => slot,
         };
         counters.waiting.fetch_sub(1, Ordering::Relaxed);
         let waited = submitted.elapsed();
@@ -343,12 +343,20 @@ impl Call {
 
 /// Resolves once nothing holds the call back. The slot comes last: a call that waits for another must not keep a
 /// third from running.
-async fn turn(shared: &Shared, gate: Option<Gate>, earlier: Vec<CancellationToken>) -> Option<OwnedSemaphorePermit> {
+async fn turn(
+    shared: &Shared,
+    gate: Option<Gate>,
+    earlier: Vec<CancellationToken>,
+    ready: Option<Box<dyn FnOnce() + Send>>,
+) -> Option<OwnedSemaphorePermit> {
     if let Some(gate) = gate {
         gate.0.cancelled().await;
     }
     for ended in earlier {
         ended.cancelled().await;
+    }
+    if let Some(ready) = ready {
+        ready();
     }
     // The semaphore is never closed.
     shared.slots.clone().acquire_owned().await.ok()

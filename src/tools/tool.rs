@@ -140,6 +140,8 @@ pub struct Planned {
     pub deadline: Option<Duration>,
     /// The command line that it runs, for the policy, the user and those who want to hear what it prints.
     pub command: Option<Arc<CommandCall>>,
+    /// Called once nothing but a slot keeps the call from starting.
+    pub(super) ready: Option<Box<dyn FnOnce() + Send>>,
     pub(super) work: Work,
 }
 
@@ -151,7 +153,7 @@ impl Planned {
         summary: String,
         work: impl FnOnce(&Cancel) -> ToolResult + Send + 'static,
     ) -> Self {
-        Self { effect, summary, deadline: None, command: None, work: Work::Blocking(Box::new(work)) }
+        Self { effect, summary, deadline: None, command: None, ready: None, work: Work::Blocking(Box::new(work)) }
     }
 
     /// Work that waits for processes or sockets.
@@ -160,7 +162,13 @@ impl Planned {
         summary: String,
         work: impl FnOnce(Cancel) -> BoxFuture<'static, ToolResult> + Send + 'static,
     ) -> Self {
-        Self { effect, summary, deadline: None, command: None, work: Work::Async(Box::new(work)) }
+        Self { effect, summary, deadline: None, command: None, ready: None, work: Work::Async(Box::new(work)) }
+    }
+
+    /// The same with something to be called when all that the call has to wait for has happened, and only a slot is
+    /// missing: from then on another call may do its work with its own, as a search does that passes the same files.
+    pub fn when_ready(self, ready: impl FnOnce() + Send + 'static) -> Self {
+        Self { ready: Some(Box::new(ready)), ..self }
     }
 
     /// The same with a deadline of its own: what the model may choose (a command's timeout) is no matter of the

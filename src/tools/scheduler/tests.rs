@@ -398,3 +398,33 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn a_call_is_told_when_only_a_slot_is_missing_and_not_while_it_waits_for_another_call() {
+    let bench = Bench::new();
+    let scheduler = Scheduler::new(2);
+    let (write, read) = (Gated::new(), Gated::new());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = |name: &'static str| {
+        let told = told.clone();
+        move || told.lock().unwrap().push(name)
+    };
+    let writing = scheduler.submit(bench.submission(write.planned(bench.writes("a"), "w").when_ready(tell("w"))));
+    let reading = scheduler.submit(bench.submission(read.planned(bench.reads("b"), "r").when_ready(tell("r"))));
+    write.began.notified().await;
+    read.began.notified().await;
+    let (clashing, free) = (Gated::new(), Gated::new());
+    let last = scheduler.submit(bench.submission(clashing.planned(bench.reads("a"), "c").when_ready(tell("c"))));
+    let beside = scheduler.submit(bench.submission(free.planned(bench.reads("d"), "d").when_ready(tell("d"))));
+    while !told.lock().unwrap().contains(&"d") {
+        tokio::task::yield_now().await;
+    }
+    assert!(!told.lock().unwrap().contains(&"c"), "it waits for a write to the file that it reads");
+    for gated in [&write, &read, &clashing, &free] {
+        gated.end.notify_one();
+    }
+    for ticket in [writing, reading, last, beside] {
+        assert!(ticket.await.result.is_ok());
+    }
+    assert!(told.lock().unwrap().contains(&"c"));
+}
