@@ -84,9 +84,14 @@ impl Stamp {
     /// Whether the file changed so lately that its clock may not have ticked since: a further change of the same size
     /// could carry the same stamp.
     fn is_fresh(&self) -> bool {
+        self.is_fresh_at(SystemTime::now())
+    }
+
+    /// As if it were `time` now.
+    pub fn is_fresh_at(&self, time: SystemTime) -> bool {
         /// Two ticks of the slowest kernel clock, 100 Hz.
         const TICKS_NS: i128 = 20_000_000;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128);
+        let now = time.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i128);
         now - self.mtime_ns.max(self.ctime_ns) < TICKS_NS
     }
 }

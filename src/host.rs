@@ -151,6 +151,10 @@ pub enum EventKind {
         summary: String,
         /// Number of the model response that made the call.
         batch: u32,
+        /// How long it waited for its turn, in milliseconds.
+        waited_ms: f64,
+        /// Calls of the run at work at this moment, itself included: the highest of a batch says how parallel it was.
+        beside: usize,
     },
     /// A tool ended.
     ToolFinished {

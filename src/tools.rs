@@ -5,6 +5,7 @@
 //! and a line in the registry.
 
 pub mod arguments;
+pub mod cache;
 pub mod create_file;
 pub mod delete_file;
 pub mod diagnostics;
@@ -29,8 +30,9 @@ pub mod tool;
 pub mod tree;
 pub mod walk;
 
+pub use self::cache::{Depends, DiskClock, Results};
 pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use self::output::{Output, OutputLimits};
 pub use self::registry::{Registry, Toolset};
-pub use self::scheduler::{Ended, Finished, Gate, Scheduler, Submission, Ticket};
+pub use self::scheduler::{Begun, Class, Ended, Finished, Gate, Scheduler, Submission, Ticket};
 pub use self::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolLimits, ToolResult, clash};

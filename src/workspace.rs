@@ -17,6 +17,7 @@ mod landing;
 mod operations;
 pub mod protected;
 pub mod staging;
+pub mod stamp;
 mod store;
 mod undo;
 pub mod view;
@@ -35,6 +36,7 @@ pub use self::document::{ContentChange, Document, Snapshot, Sync};
 pub use self::entry::Conflict;
 pub use self::protected::{Protection, classify};
 pub use self::staging::{StageError, Staged, StagedFile, StagedKind};
+pub use self::stamp::Look;
 pub use self::view::{FileView, Overlaid, Overlay, ReadError, Seen, Source};
 
 use self::entry::Area;

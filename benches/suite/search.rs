@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ropeway::disk::{Disk, DiskLimits};
 use ropeway::ids::RunId;
 use ropeway::paths::{Root, Roots, WsPath};
+use ropeway::tools::cache::Results;
 use ropeway::tools::diagnostics::Diagnostics;
 use ropeway::tools::grep;
 use ropeway::tools::search::{self, Query};
@@ -42,6 +43,7 @@ pub fn measure(report: &mut Report) {
         diagnostics: Arc::new(Diagnostics::new()),
         denied: Arc::from([]),
         commands: None,
+        results: Results::default(),
         on_staged: Arc::new(|_| {}),
     };
     let (mut files, name) = (0, format!("rg {version}"));

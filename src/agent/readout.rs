@@ -34,7 +34,17 @@ pub fn stats(runs: &Runs) -> Value {
     let mut record = status(runs);
     record["operations"] = json!(services.metrics.operations());
     let disk = services.workspace.disk().counters();
-    record["caches"] = json!({"files": {"hits": disk.hits, "misses": disk.misses}});
+    let results = services.results.counters();
+    record["caches"] = json!({
+        "files": {"hits": disk.hits, "misses": disk.misses},
+        "tools": {
+            "hits": results.hits,
+            "misses": results.misses,
+            "stale": results.stale,
+            "entries": results.entries,
+            "bytes": results.bytes,
+        },
+    });
     let http = services.llm.counters();
     record["httpPool"] = json!({
         "requests": http.requests,
@@ -59,6 +69,8 @@ fn count_caches(runs: &Runs) {
     let services = runs.services();
     let disk = services.workspace.disk().counters();
     services.metrics.set_looked_up(Cache::Files, disk.hits, disk.misses);
+    let results = services.results.counters();
+    services.metrics.set_looked_up(Cache::Tools, results.hits, results.misses);
     let http = services.llm.counters();
     services.metrics.set_connections(http.requests.saturating_sub(http.connections), http.connections);
 }

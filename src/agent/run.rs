@@ -28,7 +28,7 @@ use crate::metrics::{Op, RunningTool, Spent};
 use crate::tools::output::Output;
 use crate::tools::policy::{self, Verdict};
 use crate::tools::registry::Toolset;
-use crate::tools::scheduler::{Finished, Gate, Submission};
+use crate::tools::scheduler::{Begun, Finished, Gate, Submission};
 use crate::tools::tool::{Cancel, Planned, ToolContext, ToolError};
 
 /// What a run needs besides the shared parts.
@@ -82,14 +82,24 @@ struct Job {
     name: Arc<str>,
     summary: String,
     result: Result<Output, ToolError>,
+    /// How long it waited for its turn.
+    waited: Duration,
     /// When it ran; `None` if it never did.
     ran: Option<(Instant, Duration)>,
+    /// Whether the result was remembered.
+    cached: bool,
 }
 
 impl Job {
     fn of(call: CallId, name: Arc<str>, summary: String, finished: Finished) -> Self {
         let ran = (!finished.ran.is_zero()).then(|| (Instant::now() - finished.ran, finished.ran));
-        Self { call, name, summary, result: finished.result, ran }
+        let Finished { result, cached, waited, .. } = finished;
+        Self { call, name, summary, result, waited, ran, cached }
+    }
+
+    /// A call that was answered without being run.
+    fn refused(call: CallId, name: Arc<str>, summary: String, error: ToolError) -> Self {
+        Self { call, name, summary, result: Err(error), waited: Duration::ZERO, ran: None, cached: false }
     }
 }
 
@@ -250,7 +260,9 @@ impl<'a> Run<'a> {
     /// Reads the arguments of a call. Says whether it only reads; a call we cannot make sense of does.
     fn plan_call(&mut self, call: &ToolCall) -> bool {
         let planned = match self.plan.tools.get(&call.name) {
-            Ok(tool) => tool.plan(&self.plan.context, &call.arguments),
+            Ok(tool) => tool
+                .plan(&self.plan.context, &call.arguments)
+                .map(|planned| planned.known_to(&self.plan.context.results)),
             Err(error) => Err(error),
         };
         let planned = planned.and_then(|planned| self.permit(call, planned));
@@ -356,40 +368,41 @@ impl<'a> Run<'a> {
                         return Job::of(id, name, summary, finished);
                     }
                     let text = format!("the user did not allow this call (rule `{rule}`); do without it");
-                    Job { call: id, name, summary, result: Err(ToolError::ForModel(text)), ran: None }
+                    Job::refused(id, name, summary, ToolError::ForModel(text))
                 }));
             }
             Err(error) => {
-                started();
-                self.jobs.push(Box::pin(async move { Job { call: id, name, summary, result: Err(error), ran: None } }));
+                started(Begun::default());
+                self.jobs.push(Box::pin(async move { Job::refused(id, name, summary, error) }));
             }
         }
     }
 
     /// Says that a call begins to run; called by the scheduler when it does.
-    fn started_event(&self, call: &CallId, tool: &str, summary: &str) -> impl FnOnce() + Send + use<> {
+    fn started_event(&self, call: &CallId, tool: &str, summary: &str) -> impl FnOnce(Begun) + Send + use<> {
         let (events, metrics) = (self.events.clone(), self.services.metrics.clone());
-        let kind = EventKind::ToolStarted {
-            call_id: call.clone(),
-            tool: tool.to_owned(),
-            summary: summary.to_owned(),
-            batch: self.batch,
-        };
-        let line = summary.to_owned();
+        let (call_id, tool, line, batch) = (call.clone(), tool.to_owned(), summary.to_owned(), self.batch);
         let running = self.running.clone();
-        let call = call.clone();
-        move || {
-            lock(&running).insert(call, metrics.tool_started());
+        move |begun| {
+            lock(&running).insert(call_id.clone(), metrics.tool_started());
             events.phase(RunPhase::Acting);
-            events.emit(kind);
+            events.emit(EventKind::ToolStarted {
+                call_id,
+                tool,
+                summary: line.clone(),
+                batch,
+                waited_ms: begun.waited.as_secs_f64() * 1e3,
+                beside: begun.beside,
+            });
             events.doing(&line);
         }
     }
 
     fn job_ended(&mut self, job: Job) -> Input {
-        let Job { call, name, summary, result, ran } = job;
+        let Job { call, name, summary, result, waited, ran, cached } = job;
         if let Some((from, ran)) = ran {
             self.clock.tool(from, ran);
+            self.services.metrics.record(Op::ToolWait, waited, true);
             self.services.metrics.record(Op::Tool, ran, result.is_ok());
         }
         if let Some(running) = lock(&self.running).remove(&call) {
@@ -409,7 +422,7 @@ impl<'a> Run<'a> {
             tool: name.to_string(),
             summary,
             batch: self.batch,
-            cached: false,
+            cached,
             ms: ran.map_or(0.0, |(_, ran)| ran.as_secs_f64() * 1e3),
             error,
         });

@@ -6,6 +6,7 @@ use crate::config::{Config, ConfigStore};
 use crate::host::Host;
 use crate::llm::client::Client;
 use crate::metrics::Metrics;
+use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
@@ -25,6 +26,8 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Who runs the tools.
     pub scheduler: Scheduler,
+    /// Results of tools that are remembered.
+    pub results: Arc<ResultStore>,
     /// Where commands run.
     pub sandbox: Arc<Sandbox>,
     /// What the editor last reported.

@@ -20,6 +20,7 @@ use crate::host::{EventKind, Notice};
 use crate::ids::{RunId, ThreadId};
 use crate::paths::WsPath;
 use crate::text::diff;
+use crate::tools::cache::Results;
 use crate::tools::policy;
 use crate::tools::tool::{ToolContext, ToolLimits};
 use crate::workspace::{Landing, StagedFile, StagedKind};
@@ -95,6 +96,7 @@ impl Task {
             diagnostics: services.diagnostics.clone(),
             denied: policy::denied(&self.config.permissions).into(),
             commands: None,
+            results: self.results(),
             on_staged: self.on_staged(events),
         };
         Ok(Plan {
@@ -111,6 +113,14 @@ impl Task {
             approvals: self.approvals.clone(),
             cancel: self.cancel.clone(),
         })
+    }
+
+    /// The remembered results, as far as they hold for this run's limits and rules.
+    fn results(&self) -> Results {
+        let ttl = Duration::from_millis(self.config.tools.cache_ttl_ms);
+        let rules = policy::denied(&self.config.permissions);
+        let setting = format!("{:?} {rules:?}", limits(&self.config));
+        self.services.results.for_run(ttl, setting, Arc::new(|_| None))
     }
 
     /// Shows a staged edit to those who listen.

@@ -25,6 +25,7 @@ use crate::llm::client::Client;
 use crate::metrics::Metrics;
 use crate::paths::{Root, Roots};
 use crate::text::{Encoding, Position, Range, diff};
+use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
@@ -85,7 +86,8 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         workspace,
         llm: Client::new((&settings.llm).into()),
         registry: Registry::builtin(),
-        scheduler: Scheduler::new(settings.tools.max_parallel),
+        scheduler: Scheduler::new(settings.tools.parallel()),
+        results: ResultStore::new(),
         sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
         host: Arc::new(Headless::new(disk, roots)),

@@ -16,6 +16,7 @@ use crate::config::{ConfigStore, Sources};
 use crate::host::{Host, Notice};
 use crate::llm::client::Client;
 use crate::metrics::Metrics;
+use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
@@ -61,6 +62,7 @@ impl Agent {
             llm: Client::new((&current.llm).into()),
             registry: Registry::builtin(),
             scheduler: Scheduler::new(current.tools.parallel()),
+            results: ResultStore::new(),
             sandbox,
             diagnostics: diagnostics.clone(),
             host,

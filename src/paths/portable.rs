@@ -27,6 +27,11 @@ impl Dir {
         if path.is_dir() { Ok(Self(path.to_owned())) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
 
+    /// Whether what is asked about here is answered by this machine: it cannot be told.
+    pub(super) fn is_local(&self) -> bool {
+        false
+    }
+
     /// Makes the new file `name`; fails if there is one. `mode` means nothing here.
     pub fn create_new(&self, name: &str, _mode: u32) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).open(self.0.join(name))

@@ -13,6 +13,7 @@ pub struct Root {
     path: PathBuf,
     given: PathBuf,
     dir: beneath::Dir,
+    local: bool,
 }
 
 impl Root {
@@ -24,11 +25,12 @@ impl Root {
             return Err(PathError::Name(real.display().to_string()));
         }
         let dir = beneath::Dir::open(&real).map_err(failed)?;
+        let local = dir.is_local();
         let name = match name {
             "" => real.file_name().map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned()),
             name => name.replace('/', "_"),
         };
-        Ok(Arc::new(Self { name, path: real, given: clean(path), dir }))
+        Ok(Arc::new(Self { name, path: real, given: clean(path), dir, local }))
     }
 
     /// What the client calls it.
@@ -39,6 +41,11 @@ impl Root {
     /// Where it is, without links.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a look at one of its files never waits for another machine.
+    pub fn is_local(&self) -> bool {
+        self.local
     }
 
     /// The open folder, for the module that opens files below it.

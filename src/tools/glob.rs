@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments;
+use super::cache::{self, Depends};
 use super::output::Report;
 use super::pattern::{PathFilter, brief};
 use super::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
@@ -49,8 +50,11 @@ impl Tool for Glob {
         let summary = format!("Find {}", brief(&arguments.pattern));
         let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT) as usize;
         let effect = Effect { reads: bases.iter().cloned().map(Scope::Tree).collect(), writes: Vec::new() };
-        let context = context.clone();
-        Ok(Planned::blocking(effect, summary, move |cancel| find(&context, &bases, &arguments.pattern, limit, cancel)))
+        let (key, depends) = cache::of_trees(&bases, Depends::Names, &(&arguments.pattern, limit));
+        let inner = context.clone();
+        let planned =
+            Planned::blocking(effect, summary, move |cancel| find(&inner, &bases, &arguments.pattern, limit, cancel));
+        Ok(planned.remembered(context, SPEC.name, key, depends))
     }
 }
 
@@ -73,6 +77,9 @@ fn find(context: &ToolContext, bases: &[WsPath], pattern: &str, limit: usize, ca
             }
             shown += 1;
         }
+    }
+    if more {
+        report.hurried();
     }
     let least = if more { "more than " } else { "" };
     if total == 0 && more {

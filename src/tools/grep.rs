@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments;
+use super::cache::{self, Depends};
 use super::glob::{names_hidden, time_for};
 use super::output::Report;
 use super::pattern::{PathFilter, brief};
@@ -39,7 +40,7 @@ const MAX_NESTING: u32 = 100;
 /// Searches files for lines that match, in open editors as they are now. Results are grouped by file, in the order of
 /// their paths: `12:` stands before a line that matches, `12-` before one of the context. Files that git ignores,
 /// hidden files and binary files are left out.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
     /// Regular expression in Rust's syntax (no look-around, no back-references); it matches within one line.
@@ -75,8 +76,10 @@ impl Tool for Grep {
         let place = arguments.path.as_deref().map(|path| format!(" in {}", brief(path))).unwrap_or_default();
         let summary = format!("Search for {}{place}", brief(&arguments.pattern));
         let effect = Effect { reads: bases.iter().cloned().map(Scope::Tree).collect(), writes: Vec::new() };
-        let context = context.clone();
-        Ok(Planned::blocking(effect, summary, move |cancel| grep(&context, &bases, &arguments, cancel)))
+        let (key, depends) = cache::of_trees(&bases, Depends::Texts, &arguments);
+        let inner = context.clone();
+        let planned = Planned::blocking(effect, summary, move |cancel| grep(&inner, &bases, &arguments, cancel));
+        Ok(planned.remembered(context, SPEC.name, key, depends))
     }
 }
 
@@ -159,6 +162,9 @@ fn grep(context: &ToolContext, bases: &[WsPath], arguments: &Arguments, cancel: 
         if found.end != End::Whole || report.is_full() {
             break;
         }
+    }
+    if sum.more || matches!(sum.end, Some(End::NoFirstMatch | End::Late)) {
+        report.hurried();
     }
     sum.tell(&mut report);
     Ok(report.finish())

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments;
+use super::cache::{self, Depends};
 use super::output::Report;
 use super::pattern::brief;
 use super::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
@@ -50,8 +51,10 @@ impl Tool for ListDir {
         let depth = arguments.depth.unwrap_or(1).clamp(1, MAX_DEPTH) as usize;
         let summary = format!("List {}", brief(arguments.path.as_deref().unwrap_or("the workspace")));
         let effect = Effect { reads: bases.iter().cloned().map(Scope::Tree).collect(), writes: Vec::new() };
-        let context = context.clone();
-        Ok(Planned::blocking(effect, summary, move |cancel| list(&context, &bases, depth, cancel)))
+        let (key, depends) = cache::of_trees(&bases, Depends::Names, &depth);
+        let inner = context.clone();
+        let planned = Planned::blocking(effect, summary, move |cancel| list(&inner, &bases, depth, cancel));
+        Ok(planned.remembered(context, SPEC.name, key, depends))
     }
 }
 

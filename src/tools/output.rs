@@ -4,7 +4,11 @@
 //! at a line, and what is missing is said together with the way to get it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use crate::paths::WsPath;
+use crate::workspace::Look;
 
 /// Most characters of one remark of a tool about its own result.
 const MAX_NOTE: usize = 600;
@@ -30,12 +34,49 @@ impl Default for OutputLimits {
 pub struct Output {
     text: Arc<str>,
     cut: bool,
+    hurried: bool,
+    excerpt: Option<Arc<Excerpt>>,
+}
+
+/// Which lines of which file a result shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The file, links resolved.
+    pub path: WsPath,
+    /// Its lines, from 0.
+    pub lines: Range<usize>,
+    /// The lines it has.
+    pub total: usize,
+    /// Bytes of the result that are these lines, with their numbers.
+    pub bytes: usize,
+    /// Names the text that they are of.
+    pub look: Look,
 }
 
 impl Output {
     /// What the model reads.
     pub fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// Whether it might have come out otherwise with more time, so that it is not to be remembered.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried
+    }
+
+    /// Which lines of a file it shows, if it does.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        self.excerpt.as_deref()
+    }
+
+    /// The text that it was made from, if it was one.
+    pub(super) fn look(&self) -> Option<Look> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.look)
+    }
+
+    /// The same, known as lines of a file.
+    pub(super) fn showing(self, excerpt: Excerpt) -> Self {
+        Self { excerpt: Some(Arc::new(excerpt)), ..self }
     }
 
     /// Whether something is missing; the text then says what and how to get it.
@@ -76,12 +117,23 @@ pub struct Report {
     limits: OutputLimits,
     full: bool,
     cut: bool,
+    hurried: bool,
 }
 
 impl Report {
     /// An empty result.
     pub fn new(limits: OutputLimits) -> Self {
-        Self { text: String::new(), notes: String::new(), limits, full: false, cut: false }
+        Self { text: pooled(), notes: String::new(), limits, full: false, cut: false, hurried: false }
+    }
+
+    /// What is missing is missing for want of time: another time there may be more.
+    pub fn hurried(&mut self) {
+        self.hurried = true;
+    }
+
+    /// Bytes of lines so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// Adds a line, cut if it is long; `false` if there is no room left, now or before, and nothing was added.
@@ -138,13 +190,38 @@ impl Report {
     }
 
     /// The result, without a line end at its end.
-    pub fn finish(self) -> Output {
-        let mut text = self.text;
+    pub fn finish(mut self) -> Output {
+        let mut text = std::mem::take(&mut self.text);
         text.push_str(&self.notes);
-        if text.ends_with('\n') {
-            text.pop();
-        }
-        Output { text: Arc::from(text), cut: self.cut || self.full }
+        let shown = text.strip_suffix('\n').unwrap_or(&text);
+        let (text_of, cut) = (Arc::from(shown), self.cut || self.full);
+        give_back(text);
+        Output { text: text_of, cut, hurried: self.hurried, excerpt: None }
+    }
+}
+
+/// Buffers kept for the next result. A result is copied out of its buffer at its exact size anyway, and a buffer that
+/// has grown to that size need not grow again.
+static POOL: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Buffers kept: as many as calls run at a time on a large machine.
+const POOLED: usize = 32;
+
+/// Largest buffer kept, in bytes: the cap of a result with its notes.
+const MAX_POOLED: usize = 64 << 10;
+
+/// A buffer of the pool, or a new one where there is none, or where to ask for it would mean to wait.
+fn pooled() -> String {
+    POOL.try_lock().ok().and_then(|mut pool| pool.pop()).unwrap_or_default()
+}
+
+fn give_back(mut buffer: String) {
+    if (1..=MAX_POOLED).contains(&buffer.capacity())
+        && let Ok(mut pool) = POOL.try_lock()
+        && pool.len() < POOLED
+    {
+        buffer.clear();
+        pool.push(buffer);
     }
 }
 
@@ -201,6 +278,23 @@ mod tests {
         let output = cap(&"x".repeat(8 << 20), OutputLimits::default(), "");
         assert!(output.text().len() < 2_100);
         assert!(output.text().ends_with("… [8386608 more characters]"));
+    }
+
+    #[test]
+    fn a_buffer_of_an_earlier_result_leaves_no_trace_and_the_pool_stays_small() {
+        let fresh: Vec<_> = (0..3).map(|n| cap(&"x\n".repeat(n * 100), SMALL, "rest")).collect();
+        let held: Vec<_> = (0..2 * POOLED).map(|_| Report::new(SMALL)).collect();
+        // With the pool emptied by others the result is the same.
+        let again: Vec<_> = (0..3).map(|n| cap(&"x\n".repeat(n * 100), SMALL, "rest")).collect();
+        assert_eq!(fresh, again);
+        for mut report in held {
+            report.line("y");
+            report.finish();
+        }
+        give_back(String::with_capacity(MAX_POOLED + 1));
+        let pool = POOL.lock().unwrap();
+        assert!(pool.len() <= POOLED);
+        assert!(pool.iter().all(|buffer| buffer.is_empty() && buffer.capacity() <= MAX_POOLED));
     }
 
     #[test]

@@ -6,12 +6,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments;
-use super::output::Report;
+use super::cache::Depends;
+use super::output::{Excerpt, Report};
 use super::pattern::brief;
 use super::quote;
 use super::tool::{Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
+use crate::workspace::Look;
 
 /// Lines shown if the model does not say how many: about what fits the cap of a result.
 const DEFAULT_LIMIT: u64 = 1_000;
@@ -48,10 +50,12 @@ impl Tool for ReadFile {
             (None, None) => format!("Read {}", brief(&path.to_string())),
             _ => format!("Read {}, from line {first}", brief(&path.to_string())),
         };
-        let context = context.clone();
-        Ok(Planned::blocking(Effect::reads(Scope::File(path.clone())), summary, move |_| {
-            read(&context, &path, first, limit)
-        }))
+        let key = format!("{:?} {first} {limit}", path.absolute());
+        let (inner, file) = (context.clone(), path.clone());
+        let planned = Planned::blocking(Effect::reads(Scope::File(path.clone())), summary, move |_| {
+            read(&inner, &file, first, limit)
+        });
+        Ok(planned.remembered(context, SPEC.name, key, vec![Depends::File(path)]))
     }
 }
 
@@ -61,6 +65,7 @@ fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolRes
     let total = quote::count(&view.text);
     let start = usize::try_from(first - 1).unwrap_or(usize::MAX);
     let end = start.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX)).min(total);
+    let mut lines = start.min(total)..start.min(total);
     if total == 0 {
         report.note(format_args!("[the file is empty]"));
     } else if start >= total {
@@ -68,6 +73,7 @@ fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolRes
     } else {
         let shown = quote::add(&mut report, &view.text, start..end);
         let last = start + shown;
+        lines.end = last;
         if shown == 0 {
             report.cut(format_args!("[line {first} of {total} alone is too long for a result; use grep on it]"));
         } else if last < total {
@@ -79,5 +85,7 @@ fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolRes
     if let Some(note) = view.note {
         report.note(format_args!("[{note}]"));
     }
-    Ok(report.finish())
+    let look = Look { seen: view.seen, note: view.note };
+    let excerpt = Excerpt { path: view.path, lines, total, bytes: report.bytes(), look };
+    Ok(report.finish().showing(excerpt))
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::cache::{Depends, Memo, Results};
 use super::diagnostics::Diagnostics;
 use super::output::{Output, OutputLimits};
 use super::pattern::PathFilter;
@@ -115,6 +116,8 @@ pub struct ToolContext {
     pub denied: Arc<[PathFilter]>,
     /// The commands of this run; `None` where none may be run.
     pub commands: Option<Arc<Commands>>,
+    /// Where results are remembered.
+    pub results: Results,
     /// Called after a file's staged state has changed.
     pub on_staged: Arc<dyn Fn(&WsPath) + Send + Sync>,
 }
@@ -142,10 +145,18 @@ pub struct Planned {
     pub command: Option<Arc<CommandCall>>,
     /// Called once nothing but a slot keeps the call from starting.
     pub(super) ready: Option<Box<dyn FnOnce() + Send>>,
+    /// Where its result may be remembered; `None`: nowhere.
+    pub(super) memo: Option<Memo>,
+    /// Which results it may make worthless.
+    pub(super) upsets: Option<Results>,
     pub(super) work: Work,
 }
 
 impl Planned {
+    fn new(effect: Effect, summary: String, work: Work) -> Self {
+        Self { effect, summary, deadline: None, command: None, ready: None, memo: None, upsets: None, work }
+    }
+
     /// Work that computes or waits for the disk: it runs on a thread of its own, and must look at the [`Cancel`]
     /// wherever it may take long.
     pub fn blocking(
@@ -153,7 +164,7 @@ impl Planned {
         summary: String,
         work: impl FnOnce(&Cancel) -> ToolResult + Send + 'static,
     ) -> Self {
-        Self { effect, summary, deadline: None, command: None, ready: None, work: Work::Blocking(Box::new(work)) }
+        Self::new(effect, summary, Work::Blocking(Box::new(work)))
     }
 
     /// Work that waits for processes or sockets.
@@ -162,13 +173,33 @@ impl Planned {
         summary: String,
         work: impl FnOnce(Cancel) -> BoxFuture<'static, ToolResult> + Send + 'static,
     ) -> Self {
-        Self { effect, summary, deadline: None, command: None, ready: None, work: Work::Async(Box::new(work)) }
+        Self::new(effect, summary, Work::Async(Box::new(work)))
     }
 
     /// The same with something to be called when all that the call has to wait for has happened, and only a slot is
     /// missing: from then on another call may do its work with its own, as a search does that passes the same files.
     pub fn when_ready(self, ready: impl FnOnce() + Send + 'static) -> Self {
         Self { ready: Some(Box::new(ready)), ..self }
+    }
+
+    /// The same with a result that is remembered: `arguments` says in canonical form what was asked, `depends` all that
+    /// the answer depends on besides. Only for work that changes nothing and always gives the same for the same.
+    pub fn remembered(
+        self,
+        context: &ToolContext,
+        tool: &'static str,
+        arguments: String,
+        depends: Vec<Depends>,
+    ) -> Self {
+        Self { memo: context.results.memo(context, tool, arguments, depends), ..self }
+    }
+
+    /// The same with word to `results` when it begins and ends, if it may write more than single files: what was
+    /// found in a tree before then is looked for again.
+    pub fn known_to(self, results: &Results) -> Self {
+        let broad = |scope: &Scope| !matches!(scope, Scope::File(_));
+        let upsets = self.effect.writes.iter().any(broad).then(|| results.clone());
+        Self { upsets, ..self }
     }
 
     /// The same with a deadline of its own: what the model may choose (a command's timeout) is no matter of the
@@ -296,6 +327,11 @@ impl Cancel {
     /// Resolves once the word has been given.
     pub async fn cancelled(&self) {
         self.0.token.cancelled().await;
+    }
+
+    /// As [`Cancel::cancelled`], to be kept.
+    pub(super) fn cancelled_owned(&self) -> WaitForCancellationFutureOwned {
+        self.0.token.clone().cancelled_owned()
     }
 
     /// An error to leave by, once the word has been given. The scheduler says why in the result.

@@ -116,7 +116,24 @@ impl Overlay {
     }
 }
 
-const LOST: &str = "the server has lost track of the editor's buffer; this text may be wrong and is not edited";
+pub(super) const LOST: &str =
+    "the server has lost track of the editor's buffer; this text may be wrong and is not edited";
+
+/// What a reader of an open document is told besides its text. The disk is looked at only when there is something to
+/// lose: an unchanged buffer is reloaded by the editor.
+pub(super) fn note_of(
+    synced: bool,
+    (_, stamp, dirty): (u64, Option<Stamp>, bool),
+    on_disk: impl FnOnce() -> Option<Stamp>,
+) -> Option<&'static str> {
+    match synced {
+        false => Some(LOST),
+        true if dirty && stamp.is_some() && on_disk() != stamp => {
+            Some("the file on disk was changed, too, since it was opened; this is the unsaved buffer")
+        }
+        true => None,
+    }
+}
 
 impl Workspace {
     /// The file as `run` sees it, or as the user does. May read the disk.
@@ -139,20 +156,14 @@ impl Workspace {
             }
             state.open_at(&path).and_then(|document| Some((document.clone(), state.slots.get(&document.key)?.about())))
         };
-        let Some((document, (opened, stamp, dirty))) = open else {
+        let Some((document, about @ (opened, ..))) = open else {
             let note = self.lock().is_unsynced(&path).then_some(LOST);
             let file = self.disk.read(&path)?;
             let text = Text::from(&*file.text);
             let stamp = file.stamp;
             return Ok(FileView { path, text, source: Source::Disk { stamp }, seen: Seen(At::Disk { stamp }), note });
         };
-        // Looked at only when there is something to lose: an unchanged buffer is reloaded by the editor.
-        let moved = dirty && stamp.is_some() && self.disk.stat(&path).ok() != stamp;
-        let note = match (document.synced, moved) {
-            (false, _) => Some(LOST),
-            (true, true) => Some("the file on disk was changed, too, since it was opened; this is the unsaved buffer"),
-            (true, false) => None,
-        };
+        let note = note_of(document.synced, about, || self.disk.stat(&path).ok());
         Ok(FileView {
             path,
             text: document.text.clone(),

@@ -15,7 +15,7 @@ use ropeway::ids::{DocVersion, RunId};
 use ropeway::paths::{Root, Roots};
 use ropeway::text::Text;
 use ropeway::tools::{
-    Cancel, Diagnostics, Registry, Scheduler, Submission, ToolContext, ToolError, ToolLimits, Toolset,
+    Cancel, Diagnostics, Registry, Results, Scheduler, Submission, ToolContext, ToolError, ToolLimits, Toolset,
 };
 use ropeway::workspace::{Sync, Workspace};
 use serde_json::Value;
@@ -52,6 +52,7 @@ impl Bench {
             diagnostics: Arc::new(Diagnostics::new()),
             denied: Arc::from([]),
             commands: None,
+            results: Results::default(),
             on_staged: Arc::new(move |path| seen.lock().unwrap().push(path.to_string())),
         };
         Self {

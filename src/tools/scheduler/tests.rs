@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::sync::Notify;
 
 use super::super::output::{OutputLimits, cap};
-use super::super::tool::Scope;
+use super::super::tool::{Effect, Scope, clash};
 use super::*;
 use crate::paths::{Root, Roots, WsPath};
 
@@ -177,7 +177,7 @@ async fn a_gate_holds_a_call_and_those_that_clash_with_it() {
     write.gate = Some(gate.clone());
     let started = Arc::new(AtomicBool::new(false));
     let seen = started.clone();
-    write.on_start = Some(Box::new(move || seen.store(true, Ordering::SeqCst)));
+    write.on_start = Some(Box::new(move |_| seen.store(true, Ordering::SeqCst)));
     let write = scheduler.submit(write);
     let read = scheduler.submit(bench.submission(b.planned(bench.reads("x"), "r")));
     settle().await;
