@@ -6,6 +6,7 @@
 //! tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all.
 
 pub mod action;
+pub mod analytics;
 pub mod approval;
 pub mod clock;
 pub mod events;

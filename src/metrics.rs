@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use self::counts::{Cache, RunningTool, Spent};
 pub use self::process::rss_bytes;
 pub use self::readout::{CacheHitRate, CostUsd, Http, LatencyMs, Numbers, Percentiles, Tokens, ToolCounts};
-pub use self::timings::{Op, OpStats};
+pub use self::timings::{Op, OpStats, Timer};
 
 use self::counts::Counts;
 use self::timings::Timings;

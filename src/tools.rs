@@ -33,6 +33,6 @@ pub mod walk;
 pub use self::cache::{Depends, DiskClock, Results};
 pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use self::output::{Output, OutputLimits};
-pub use self::registry::{Registry, Toolset};
+pub use self::registry::{Registry, Toolset, Usage};
 pub use self::scheduler::{Begun, Class, Ended, Finished, Gate, Scheduler, Submission, Ticket};
 pub use self::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolLimits, ToolResult, clash};

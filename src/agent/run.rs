@@ -27,7 +27,7 @@ use crate::llm::{LlmError, Request, StreamEvent, ToolCall, ToolResult, Usage};
 use crate::metrics::{Op, RunningTool, Spent};
 use crate::tools::output::Output;
 use crate::tools::policy::{self, Verdict};
-use crate::tools::registry::Toolset;
+use crate::tools::registry::{Toolset, Used};
 use crate::tools::scheduler::{Begun, Finished, Gate, Submission};
 use crate::tools::tool::{Cancel, Planned, ToolContext, ToolError};
 
@@ -400,6 +400,8 @@ impl<'a> Run<'a> {
 
     fn job_ended(&mut self, job: Job) -> Input {
         let Job { call, name, summary, result, waited, ran, cached } = job;
+        let used = Used { waited, ran: ran.map(|(_, ran)| ran), ok: result.is_ok(), cached };
+        self.plan.tools.used(&name, used);
         if let Some((from, ran)) = ran {
             self.clock.tool(from, ran);
             self.services.metrics.record(Op::ToolWait, waited, true);

@@ -25,6 +25,7 @@ use super::services::Services;
 use crate::config::ModelRef;
 use crate::ids::{RunId, ThreadId};
 use crate::paths::{WsPath, file_path};
+use crate::tools::registry::IDLE;
 
 /// Runs that can still be taken back.
 const REMEMBERED: usize = 50;
@@ -220,6 +221,13 @@ impl Runs {
         super::task::tell(&self.services, events, &outcome);
         done.send_replace(Some(outcome.clone()));
         self.services.host.status_changed();
+        let (registry, closing) = (self.services.registry.clone(), self.closing.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = registry.sweep(IDLE) => {}
+                () = closing.cancelled() => {}
+            }
+        });
         if status == Status::Unknown {
             let late = super::task::late_proof(self.services.clone(), events.clone(), outcome, open, LATE);
             let closing = self.closing.clone();

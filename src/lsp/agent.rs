@@ -69,6 +69,14 @@ impl Agent {
             metrics,
             trusted: trusted != Some(false),
         });
+        if !current.tools.preload.is_empty() {
+            let (registry, config) = (runs.services().registry.clone(), current.clone());
+            session.runtime.spawn_blocking(move || {
+                for name in registry.preload(&config.tools.preload) {
+                    tracing::warn!(name, "`tools.preload` names a tool that does not exist");
+                }
+            });
+        }
         let wants = client.is_some_and(|client| client.capabilities.status);
         let pace = Duration::from_secs_f64(1.0 / current.monitor.status_hz.max(0.1));
         let status = StatusLine::start(session, runs.clone(), pace, wants);

@@ -14,10 +14,12 @@ pub const REJECT: &str = "ropeway.reject";
 pub const CLEAR: &str = "ropeway.clear";
 /// The readout.
 pub const STATS: &str = "ropeway.stats";
+/// One table of numbers.
+pub const ANALYTICS: &str = "ropeway.analytics";
 /// The models that can be chosen.
 pub const LIST_MODELS: &str = "ropeway.listModels";
 /// Choose a model.
 pub const SET_MODEL: &str = "ropeway.setModel";
 
 /// All of them, for the server's capabilities: a client refuses a command that is not in this list.
-pub const ALL: [&str; 9] = [RUN, CANCEL, REVERT, ACCEPT, REJECT, CLEAR, STATS, LIST_MODELS, SET_MODEL];
+pub const ALL: [&str; 10] = [RUN, CANCEL, REVERT, ACCEPT, REJECT, CLEAR, STATS, ANALYTICS, LIST_MODELS, SET_MODEL];

@@ -86,25 +86,19 @@ struct Timing {
     times: Option<Box<Histogram<u32>>>,
 }
 
-/// One timing for each operation, each behind a lock of its own.
-#[derive(Debug)]
-pub(super) struct Timings(Box<[Mutex<Timing>]>);
+/// The times of one thing, in a bounded histogram that is made on the first record.
+#[derive(Debug, Default)]
+pub struct Timer(Mutex<Timing>);
 
-impl Default for Timings {
-    fn default() -> Self {
-        Self(Op::ALL.iter().map(|_| Mutex::default()).collect())
-    }
-}
-
-impl Timings {
-    fn of(&self, op: Op) -> MutexGuard<'_, Timing> {
-        // As many as there are operations, in their order.
-        self.0[op as usize].lock().unwrap_or_else(PoisonError::into_inner)
+impl Timer {
+    fn lock(&self) -> MutexGuard<'_, Timing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn record(&self, op: Op, took: Duration, ok: bool) {
+    /// Notes that it took so long and whether it went well.
+    pub fn record(&self, took: Duration, ok: bool) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(MAX_MICROS).clamp(1, MAX_MICROS);
-        let mut timing = self.of(op);
+        let mut timing = self.lock();
         timing.errors += u64::from(!ok);
         if timing.times.is_none() {
             timing.times = Histogram::new_with_bounds(1, MAX_MICROS, 2).ok().map(Box::new);
@@ -114,8 +108,9 @@ impl Timings {
         }
     }
 
-    pub(super) fn stats(&self, op: Op) -> OpStats {
-        let timing = self.of(op);
+    /// The numbers so far.
+    pub fn stats(&self) -> OpStats {
+        let timing = self.lock();
         let Some(times) = &timing.times else { return OpStats::default() };
         // Below 2^53, so exact.
         #[expect(clippy::cast_precision_loss, reason = "at most an hour in microseconds")]
@@ -131,6 +126,31 @@ impl Timings {
             p99: quantile(0.99),
             max: milliseconds(max),
         }
+    }
+}
+
+/// One timer for each operation.
+#[derive(Debug)]
+pub(super) struct Timings(Box<[Timer]>);
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self(Op::ALL.iter().map(|_| Timer::default()).collect())
+    }
+}
+
+impl Timings {
+    fn of(&self, op: Op) -> &Timer {
+        // As many as there are operations, in their order.
+        &self.0[op as usize]
+    }
+
+    pub(super) fn record(&self, op: Op, took: Duration, ok: bool) {
+        self.of(op).record(took, ok);
+    }
+
+    pub(super) fn stats(&self, op: Op) -> OpStats {
+        self.of(op).stats()
     }
 }
 
@@ -157,7 +177,7 @@ mod tests {
         timings.record(Op::Stage, Duration::ZERO, true);
         for op in Op::ALL.iter().filter(|op| **op != Op::Stage) {
             assert_eq!(timings.stats(*op), OpStats::default());
-            assert!(timings.of(*op).times.is_none(), "{op:?}");
+            assert!(timings.of(*op).lock().times.is_none(), "{op:?}");
         }
     }
 

@@ -105,6 +105,28 @@ fn the_answer_and_a_diff_are_printed_and_nothing_is_written() {
 }
 
 #[test]
+fn the_tools_are_offered_in_the_same_bytes_in_every_turn_of_every_process() {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        tools: &'a serde_json::value::RawValue,
+    }
+    let place = Place::new();
+    place.put("a.txt", "one\n");
+    for _ in 0..2 {
+        let look = || Turn::calls([("read_file", json!({"path": "a.txt"})), ("grep", json!({"pattern": "one"}))]);
+        place.model.script([look(), look(), Turn::text("Seen.")]);
+        assert_eq!(place.run(&["look"]).code, Some(0));
+    }
+    let requests = place.model.requests();
+    let tools = requests.iter().map(|request| serde_json::from_slice::<Body<'_>>(&request.bytes).unwrap().tools.get());
+    let tools: Vec<&str> = tools.collect();
+    assert_eq!(tools.len(), 6);
+    assert!(tools[0].contains("read_file"));
+    assert!(tools.iter().all(|offered| *offered == tools[0]), "a prompt cache lives on equal bytes");
+}
+
+#[test]
 fn with_apply_the_files_are_written_and_stay_what_they_were() {
     let place = Place::new();
     place.put("crlf.txt", "one\r\ntwo\r\nthree");

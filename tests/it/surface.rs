@@ -10,6 +10,7 @@ mod prompts;
 mod protection;
 mod status;
 mod switches;
+mod tables;
 
 use serde_json::{Value, json};
 

@@ -12,6 +12,7 @@ use super::super::agent::Agent;
 use super::super::commands;
 use super::super::problems;
 use super::super::session::Session;
+use crate::agent::analytics;
 use crate::agent::order::{Order, OrderError};
 use crate::agent::outcome::Outcome;
 use crate::agent::runs::{Runs, Size};
@@ -50,9 +51,20 @@ struct OfModel {
     model: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OfTable {
+    what: String,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Nothing {}
+
+/// A name of the client's that is repeated to it.
+fn short(name: &str) -> String {
+    name.chars().take(100).collect()
+}
 
 /// Runs a command of the list in [`super::super::commands`]. Everything up to the first await happens in wire order.
 pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
@@ -91,6 +103,13 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
             let Nothing {} = argument(&command, &arguments)?;
             Ok(agent.stats())
         }
+        commands::ANALYTICS => {
+            let OfTable { what } = argument(&command, &arguments)?;
+            analytics::table(&agent.runs, &what).ok_or_else(|| {
+                let tables = analytics::TABLES.join(", ");
+                Error::invalid_params(format!("there is no table `{}`; there are: {tables}", short(&what)))
+            })
+        }
         commands::LIST_MODELS => {
             let Nothing {} = argument(&command, &arguments)?;
             Ok(json!(crate::agent::models::list(&agent.config.current())))
@@ -99,13 +118,11 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
             let OfModel { model } = argument(&command, &arguments)?;
             set_model(&agent, &model)
         }
-        other => {
-            let other: String = other.chars().take(100).collect();
-            Err(Error::invalid_params(format!(
-                "there is no command `{other}`; there are: {}",
-                commands::ALL.join(", ")
-            )))
-        }
+        other => Err(Error::invalid_params(format!(
+            "there is no command `{}`; there are: {}",
+            short(other),
+            commands::ALL.join(", ")
+        ))),
     }
 }
 

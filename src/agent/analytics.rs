@@ -1,0 +1,98 @@
+//! The tables of `ropeway.analytics`: one row for each tool, cache, or connection pool.
+//!
+//! Rows are flat objects, so that a client can show any table with the same few lines; `columns` gives their order.
+
+use serde_json::{Map, Value, json};
+
+use super::runs::Runs;
+use crate::metrics::OpStats;
+use crate::tools::registry::Usage;
+
+/// The tables there are.
+pub const TABLES: [&str; 3] = ["tools", "cache", "http"];
+
+/// One table; `None` if there is none of this name.
+pub fn table(runs: &Runs, what: &str) -> Option<Value> {
+    let (columns, rows) = match what {
+        "tools" => tools(runs),
+        "cache" => caches(runs),
+        "http" => http(runs),
+        _ => return None,
+    };
+    let named = |row: Vec<Value>| -> Value {
+        let cells = columns.iter().map(|column| (*column).to_owned()).zip(row);
+        Value::Object(cells.filter(|(_, cell)| !cell.is_null()).collect::<Map<_, _>>())
+    };
+    let rows: Vec<Value> = rows.into_iter().map(named).collect();
+    Some(json!({ "what": what, "columns": columns, "rows": rows }))
+}
+
+/// Names of the columns, and the rows. What was never measured is `null` here and left out above.
+type Table = (&'static [&'static str], Vec<Vec<Value>>);
+
+fn tools(runs: &Runs) -> Table {
+    const COLUMNS: &[&str] = &[
+        "tool",
+        "uses",
+        "errors",
+        "cacheHits",
+        "waitP50Ms",
+        "waitP95Ms",
+        "waitMaxMs",
+        "runP50Ms",
+        "runP95Ms",
+        "runMaxMs",
+        "loaded",
+        "loads",
+        "drops",
+        "loadMs",
+        "idleMs",
+    ];
+    let row = |usage: Usage| {
+        let times = |stats: &OpStats| match stats.count {
+            0 => [Value::Null, Value::Null, Value::Null],
+            _ => [json!(stats.p50), json!(stats.p95), json!(stats.max)],
+        };
+        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        let mut row = vec![json!(usage.name), json!(usage.uses), json!(usage.errors), json!(usage.cached)];
+        row.extend(times(&usage.waiting));
+        row.extend(times(&usage.running));
+        row.extend([json!(usage.loaded), json!(usage.loads), json!(usage.drops)]);
+        row.extend([json!(usage.load_time.map(ms)), json!(usage.idle.map(ms))]);
+        row
+    };
+    (COLUMNS, runs.services().registry.usage().into_iter().map(row).collect())
+}
+
+fn caches(runs: &Runs) -> Table {
+    const COLUMNS: &[&str] = &["cache", "hits", "misses", "hitRate", "stale", "entries", "bytes"];
+    let services = runs.services();
+    let rate = |hits: u64, misses: u64| match hits + misses {
+        0 => Value::Null,
+        all => json!(hits as f64 / all as f64),
+    };
+    let files = services.workspace.disk().counters();
+    let results = services.results.counters();
+    let tokens = services.metrics.numbers().tokens;
+    let fresh = tokens.input.saturating_sub(tokens.cached);
+    let rows = vec![
+        vec![json!("files"), json!(files.hits), json!(files.misses), rate(files.hits, files.misses)],
+        vec![
+            json!("tools"),
+            json!(results.hits),
+            json!(results.misses),
+            rate(results.hits, results.misses),
+            json!(results.stale),
+            json!(results.entries),
+            json!(results.bytes),
+        ],
+        vec![json!("tokens"), json!(tokens.cached), json!(fresh), rate(tokens.cached, fresh)],
+    ];
+    (COLUMNS, rows)
+}
+
+fn http(runs: &Runs) -> Table {
+    const COLUMNS: &[&str] = &["requests", "retries", "connections"];
+    let http = runs.services().llm.counters();
+    (COLUMNS, vec![vec![json!(http.requests), json!(http.retries), json!(http.connections)]])
+}
