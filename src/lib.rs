@@ -16,7 +16,7 @@
 //! | 4 what the model can do | `tools` |
 //! | 3 what we talk to | `host`, `llm` |
 //! | 2 the sources of truth | `config`, `workspace` |
-//! | 1 know no workspace | `text`, `disk`, `metrics` |
+//! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics` |
 //! | 0 words | `ids`, `paths` |
 //!
 //! # Two flows
@@ -36,6 +36,7 @@ pub mod paths;
 pub mod disk;
 pub mod metrics;
 pub mod text;
+pub mod tokens;
 
 pub mod config;
 pub mod workspace;
