@@ -15,7 +15,7 @@
 //! | 5 the agent | `agent` |
 //! | 4 what the model can do | `tools` |
 //! | 3 what we talk to | `host`, `llm` |
-//! | 2 the sources of truth | `config`, `workspace` |
+//! | 2 the sources of truth | `config`, `workspace`, `syntax` (knows no workspace, but stands on `text`) |
 //! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics` |
 //! | 0 words | `ids`, `paths` |
 //!
@@ -39,6 +39,7 @@ pub mod text;
 pub mod tokens;
 
 pub mod config;
+pub mod syntax;
 pub mod workspace;
 
 pub mod host;

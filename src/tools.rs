@@ -15,6 +15,7 @@ pub mod grep;
 pub mod insert_lines;
 pub mod list_dir;
 pub mod move_file;
+pub mod outline;
 pub mod output;
 pub mod pattern;
 pub mod policy;
@@ -26,6 +27,7 @@ pub mod sandbox;
 pub mod scheduler;
 pub mod search;
 mod staged;
+mod syntax_check;
 pub mod tool;
 pub mod tree;
 pub mod walk;
@@ -35,4 +37,6 @@ pub use self::diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use self::output::{Output, OutputLimits};
 pub use self::registry::{Registry, Toolset, Usage};
 pub use self::scheduler::{Begun, Class, Ended, Finished, Gate, Scheduler, Submission, Ticket};
-pub use self::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolLimits, ToolResult, clash};
+pub use self::tool::{
+    Cancel, Effect, Planned, Scope, SyntaxLimits, Tool, ToolContext, ToolError, ToolLimits, ToolResult, clash,
+};

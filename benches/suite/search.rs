@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ropeway::disk::{Disk, DiskLimits};
 use ropeway::ids::RunId;
 use ropeway::paths::{Root, Roots, WsPath};
+use ropeway::syntax::Parses;
 use ropeway::tools::cache::Results;
 use ropeway::tools::diagnostics::Diagnostics;
 use ropeway::tools::grep;
@@ -41,6 +42,7 @@ pub fn measure(report: &mut Report) {
         run: RunId::unused(),
         limits: ToolLimits::default(),
         diagnostics: Arc::new(Diagnostics::new()),
+        parses: Arc::new(Parses::new()),
         denied: Arc::from([]),
         commands: None,
         results: Results::default(),

@@ -19,6 +19,7 @@ use crate::config::{Config, EditMode, ModelRef};
 use crate::host::{EventKind, Notice};
 use crate::ids::{RunId, ThreadId};
 use crate::paths::WsPath;
+use crate::syntax::Parses;
 use crate::text::diff;
 use crate::tools::cache::Results;
 use crate::tools::policy;
@@ -26,7 +27,7 @@ use crate::tools::tool::{ToolContext, ToolLimits};
 use crate::workspace::{Landing, StagedFile, StagedKind};
 
 /// The tools of an action that makes no edit.
-const READING: &[&str] = &["read_file", "list_dir", "glob", "grep", "diagnostics"];
+const READING: &[&str] = &["read_file", "list_dir", "glob", "grep", "outline", "diagnostics"];
 /// Bytes of a diff that an event carries.
 const DIFF_MAX: usize = 64 * 1024;
 
@@ -94,6 +95,7 @@ impl Task {
             run: self.run.clone(),
             limits: limits(&self.config),
             diagnostics: services.diagnostics.clone(),
+            parses: Arc::new(Parses::new()),
             denied: policy::denied(&self.config.permissions).into(),
             commands: None,
             results: self.results(),
@@ -207,12 +209,7 @@ fn changes(file: &StagedFile) -> bool {
 }
 
 fn limits(config: &Config) -> ToolLimits {
-    ToolLimits {
-        grep_first_match: Duration::from_millis(config.tools.grep.first_match_timeout_ms),
-        grep_max_files: usize::try_from(config.tools.grep.max_files).unwrap_or(usize::MAX),
-        threads: config.tools.parallel(),
-        ..ToolLimits::default()
-    }
+    ToolLimits { threads: config.tools.parallel(), ..ToolLimits::of(&config.tools) }
 }
 
 /// The outcome of a run that panicked.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::args::DoctorArgs;
 use super::{DONE, FAILED, sources};
 use crate::config::{Config, EnvSnapshot, Layer, Loaded, ProviderConfig, ProviderKind, Severity, Sources, load};
+use crate::syntax::Language;
 
 /// Everything that `doctor` has to say; also the form of `--json`.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,8 @@ struct Report {
     platform: String,
     /// The kinds of providers that this build can talk to.
     protocols: Vec<&'static str>,
+    /// The languages that this build has grammars for.
+    grammars: Vec<&'static str>,
     model: ModelReport,
     providers: Vec<ProviderReport>,
     files: Vec<FileReport>,
@@ -123,6 +126,7 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
         build: if cfg!(debug_assertions) { "debug" } else { "release" },
         platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         protocols: kinds.into_iter().filter(|kind| kind.supported()).map(ProviderKind::name).collect(),
+        grammars: Language::built_in(),
         model: ModelReport {
             id: config.model.as_ref().map(ToString::to_string),
             origin: config.model.as_ref().map(|_| config.model_origin()),

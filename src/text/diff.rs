@@ -207,6 +207,21 @@ fn differing(before: &Text, after: &Text, margin: usize) -> Option<(Range<usize>
     Some((start..old_len - tail, start..new_len - tail))
 }
 
+/// The one stretch in which two texts differ, in bytes of either, on character boundaries; nothing if they are equal.
+pub fn stretch(before: &Text, after: &Text) -> Option<(Range<usize>, Range<usize>)> {
+    if before.same(after) {
+        return None;
+    }
+    let (old_len, new_len) = (before.len(), after.len());
+    let start = before.floor_boundary(common_prefix(before, after));
+    let mut suffix = common_suffix(before, after, old_len.min(new_len) - start);
+    // What they have in common at the end may begin inside a character, in both the same one or in neither.
+    while !before.is_boundary(old_len - suffix) {
+        suffix -= 1;
+    }
+    (start < old_len - suffix || start < new_len - suffix).then(|| (start..old_len - suffix, start..new_len - suffix))
+}
+
 fn common_prefix(a: &Text, b: &Text) -> usize {
     common(a.0.chunks(), b.0.chunks(), usize::MAX, |a, b| {
         let size = a.len().min(b.len());

@@ -86,6 +86,15 @@ impl Text {
         self.0.byte_slice(start..end).chunks()
     }
 
+    /// What is left, from byte `offset` on, of the piece that holds it; empty at the end of the text. In one descent.
+    pub fn bytes_from(&self, offset: usize) -> &[u8] {
+        if offset >= self.len() {
+            return &[];
+        }
+        let (chunk, start, ..) = self.0.chunk_at_byte(offset);
+        &chunk.as_bytes()[offset - start..]
+    }
+
     /// The largest character boundary at or below `offset`, inside the text.
     pub fn floor_boundary(&self, offset: usize) -> usize {
         self.place(offset).byte

@@ -9,6 +9,7 @@ use super::arguments;
 use super::pattern::brief;
 use super::quote;
 use super::staged;
+use super::syntax_check::Check;
 use super::tool::{Effect, Planned, Scope, Tool, ToolContext, ToolError};
 use crate::llm::types::ToolSpec;
 use crate::text::Text;
@@ -43,7 +44,9 @@ impl Tool for CreateFile {
             let text = Text::from(arguments.text.as_str());
             let lines = quote::count(&text);
             let staged = context.workspace.stage_create(&context.run, &path, text)?;
-            Ok(staged::report(&context, &format!("created {path} with {lines} lines"), &staged, None))
+            let head = format!("created {path} with {lines} lines");
+            let check = Check { seen: &staged.before, cancel };
+            Ok(staged::report(&context, &head, &staged, None, Some(check)))
         }))
     }
 }

@@ -37,7 +37,7 @@ impl Tool for DeleteFile {
         Ok(Planned::blocking(Effect::writes(Scope::File(path.clone())), summary, move |cancel| {
             cancel.check()?;
             let staged = context.workspace.stage_delete(&context.run, &path)?;
-            Ok(staged::report(&context, &format!("deleted {path}"), &staged, None))
+            Ok(staged::report(&context, &format!("deleted {path}"), &staged, None, None))
         }))
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::arguments;
 use super::pattern::brief;
 use super::staged::{self, Made};
+use super::syntax_check::Check;
 use super::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
@@ -123,7 +124,8 @@ fn edit(context: &ToolContext, path: &WsPath, replacements: &[Replacement], canc
         1 => format!("edited {path}; it now reads:"),
         _ => format!("edited {path} in {places} places; it now reads:"),
     };
-    Ok(staged::report(context, &head, &staged, Some(&Made { edits: all, after: text })))
+    let check = Check { seen: &view.text, cancel };
+    Ok(staged::report(context, &head, &staged, Some(&Made { edits: all, after: text }), Some(check)))
 }
 
 /// The edits of `text` that one replacement asks for.

@@ -9,6 +9,7 @@ use super::arguments;
 use super::pattern::brief;
 use super::quote;
 use super::staged::{self, Made};
+use super::syntax_check::Check;
 use super::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
@@ -65,7 +66,9 @@ fn insert(context: &ToolContext, path: &WsPath, line: u64, lines: &str, cancel: 
     let after = edits.apply(&view.text).map_err(|error| ToolError::ForModel(error.to_string()))?;
     cancel.check()?;
     let staged = context.workspace.stage_edit(&context.run, &view, edits.clone())?;
-    Ok(staged::report(context, &format!("inserted into {path}; it now reads:"), &staged, Some(&Made { edits, after })))
+    let head = format!("inserted into {path}; it now reads:");
+    let check = Check { seen: &view.text, cancel };
+    Ok(staged::report(context, &head, &staged, Some(&Made { edits, after }), Some(check)))
 }
 
 /// Where `lines` go after line `after` (from 1) and what has to stand there, so that no other line changes.

@@ -41,7 +41,7 @@ impl Tool for MoveFile {
         Ok(Planned::blocking(effect, summary, move |cancel| {
             cancel.check()?;
             let staged = context.workspace.stage_rename(&context.run, &from, &to)?;
-            Ok(staged::report(&context, &format!("moved {from} to {to}"), &staged, None))
+            Ok(staged::report(&context, &format!("moved {from} to {to}"), &staged, None, None))
         }))
     }
 }

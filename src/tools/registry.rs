@@ -19,6 +19,7 @@ use super::grep::Grep;
 use super::insert_lines::InsertLines;
 use super::list_dir::ListDir;
 use super::move_file::MoveFile;
+use super::outline::ShowOutline;
 use super::pattern::brief;
 use super::read_file::ReadFile;
 use super::tool::{Tool, ToolError};
@@ -110,6 +111,7 @@ impl Registry {
             ("list_dir", || ListDir.spec(), || Box::new(ListDir)),
             ("glob", || Glob.spec(), || Box::new(Glob)),
             ("grep", || Grep.spec(), || Box::new(Grep)),
+            ("outline", || ShowOutline.spec(), || Box::new(ShowOutline)),
             ("diagnostics", || ShowDiagnostics.spec(), || Box::new(ShowDiagnostics)),
             ("edit_file", || EditFile.spec(), || Box::new(EditFile)),
             ("insert_lines", || InsertLines.spec(), || Box::new(InsertLines)),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::output::{Output, Report};
 use super::quote;
+use super::syntax_check::{self, Check};
 use super::tool::ToolContext;
 use crate::text::{EditSet, Side, Text};
 use crate::workspace::{Protection, Staged};
@@ -22,8 +23,14 @@ pub(super) struct Made {
     pub after: Text,
 }
 
-/// Says that `head` happened, and shows the lines that the edits touched. Calls `on_staged`.
-pub(super) fn report(context: &ToolContext, head: &str, staged: &Staged, made: Option<&Made>) -> Output {
+/// Says that `head` happened, shows the lines that the edits touched, and says what they broke. Calls `on_staged`.
+pub(super) fn report(
+    context: &ToolContext,
+    head: &str,
+    staged: &Staged,
+    made: Option<&Made>,
+    check: Option<Check<'_>>,
+) -> Output {
     (context.on_staged)(&staged.path);
     let mut report = Report::new(context.limits.output);
     report.line(head);
@@ -41,6 +48,9 @@ pub(super) fn report(context: &ToolContext, head: &str, staged: &Staged, made: O
         if changes.len() > MAX_SHOWN || report.is_full() {
             report.cut(format_args!("[not all changed lines are shown; read the file to see them]"));
         }
+    }
+    if let Some(check) = check {
+        syntax_check::report(context, &mut report, staged, check);
     }
     if let Protection::Ask(reason) = staged.protection {
         report.note(format_args!("[the user is asked before this file is changed: {reason}]"));

@@ -24,6 +24,7 @@ use crate::disk::DiskError;
 use crate::ids::RunId;
 use crate::llm::types::ToolSpec;
 use crate::paths::{PathError, WsPath};
+use crate::syntax::Parses;
 use crate::workspace::{ReadError, StageError, Workspace};
 
 /// A tool that the model can call.
@@ -77,6 +78,25 @@ pub struct ToolLimits {
     pub grep_max_files: usize,
     /// Threads of one walk or search; 0: as many as there are cores.
     pub threads: usize,
+    /// How long a tool may spend on finding out whether an edit broke the file's syntax, and an outline on the whole.
+    pub syntax: SyntaxLimits,
+}
+
+/// Limits of parsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyntaxLimits {
+    /// How long the check of an edit may take; without a word after that.
+    pub check: Duration,
+    /// How long an outline may take.
+    pub outline: Duration,
+    /// Whether a tree is made from the last one of the file.
+    pub reuse: bool,
+}
+
+impl Default for SyntaxLimits {
+    fn default() -> Self {
+        Self { check: Duration::from_millis(150), outline: Duration::from_secs(3), reuse: true }
+    }
 }
 
 impl Default for ToolLimits {
@@ -86,6 +106,7 @@ impl Default for ToolLimits {
             grep_first_match: Duration::from_secs(3),
             grep_max_files: 10_000,
             threads: 0,
+            syntax: SyntaxLimits::default(),
         }
     }
 }
@@ -96,6 +117,8 @@ impl ToolLimits {
         Self {
             grep_first_match: Duration::from_millis(config.grep.first_match_timeout_ms),
             grep_max_files: usize::try_from(config.grep.max_files).unwrap_or(usize::MAX),
+            // Without a cache of results there is none of trees.
+            syntax: SyntaxLimits { reuse: config.cache_ttl_ms > 0, ..SyntaxLimits::default() },
             ..Self::default()
         }
     }
@@ -112,6 +135,8 @@ pub struct ToolContext {
     pub limits: ToolLimits,
     /// What the editor last said is wrong.
     pub diagnostics: Arc<Diagnostics>,
+    /// The run's last syntax trees.
+    pub parses: Arc<Parses>,
     /// Files whose text must not be shown, whatever finds them.
     pub denied: Arc<[PathFilter]>,
     /// The commands of this run; `None` where none may be run.

@@ -39,6 +39,10 @@ impl<W: Write> Page<'_, W> {
 pub(super) fn report(out: &mut impl Write, report: &Report, coloured: bool) -> io::Result<()> {
     writeln!(out, "ropeway {} ({}, {})", report.version, report.build, report.platform)?;
     writeln!(out, "talks to providers of kind {}", report.protocols.join(", "))?;
+    match report.grammars.join(", ") {
+        none if none.is_empty() => writeln!(out, "built without grammars: no outlines, no check of an edit's syntax")?,
+        known => writeln!(out, "has grammars for {known}")?,
+    }
     let mut page = Page { out, coloured };
     page.head("Model")?;
     let name = report.model.id.as_deref().unwrap_or("none selected");

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Bench;
 
-const PATH_TOOLS: [&str; 7] =
-    ["read_file", "list_dir", "diagnostics", "delete_file", "create_file", "edit_file", "insert_lines"];
+const PATH_TOOLS: [&str; 8] =
+    ["read_file", "outline", "list_dir", "diagnostics", "delete_file", "create_file", "edit_file", "insert_lines"];
 
 /// Arguments that are good but for the path.
 fn arguments(tool: &str, path: &str) -> Value {

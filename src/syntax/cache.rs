@@ -1,0 +1,111 @@
+//! The last trees, so that the next one of the same file is made from what changed.
+//!
+//! A few files are enough: a run edits one place after the other. Each run has its own trees, which go when it ends: a
+//! tree takes many times the bytes of its text, and at rest nobody needs one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Language, ParseError, Parsed, parse};
+use crate::paths::WsPath;
+use crate::text::Text;
+
+/// Most files.
+const MAX_FILES: usize = 8;
+
+/// Most bytes, as [`Parsed::weight`] counts them. A tree that is larger alone is not kept.
+const MAX_WEIGHT: usize = 16 << 20;
+
+/// The last trees by file.
+#[derive(Debug, Default)]
+pub struct Parses(Mutex<Vec<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    path: WsPath,
+    parsed: Arc<Parsed>,
+    weight: usize,
+}
+
+impl Parses {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As [`parse`], from the last tree of the file at `path`, which this one replaces.
+    pub fn parse(
+        &self,
+        path: &WsPath,
+        text: &Text,
+        language: Language,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Arc<Parsed>, ParseError> {
+        let previous = self.get(path);
+        if let Some(previous) = &previous
+            && previous.language == language
+            && previous.text.same(text)
+        {
+            return Ok(previous.clone());
+        }
+        let parsed = Arc::new(parse(text, language, previous.as_deref(), stop)?);
+        self.put(path, parsed.clone());
+        Ok(parsed)
+    }
+
+    /// How many there are, and their bytes.
+    pub fn kept(&self) -> (usize, usize) {
+        let kept = self.lock();
+        (kept.len(), kept.iter().map(|kept| kept.weight).sum())
+    }
+
+    fn get(&self, path: &WsPath) -> Option<Arc<Parsed>> {
+        self.lock().iter().find(|kept| kept.path == *path).map(|kept| kept.parsed.clone())
+    }
+
+    fn put(&self, path: &WsPath, parsed: Arc<Parsed>) {
+        let weight = parsed.weight();
+        let mut dropped = Vec::new();
+        let mut kept = self.lock();
+        dropped.extend(kept.extract_if(.., |kept| kept.path == *path));
+        if weight <= MAX_WEIGHT {
+            kept.push(Kept { path: path.clone(), parsed, weight });
+        }
+        while kept.len() > MAX_FILES || kept.iter().map(|kept| kept.weight).sum::<usize>() > MAX_WEIGHT {
+            dropped.push(kept.remove(0));
+        }
+        drop(kept);
+        // Freeing a large tree takes a millisecond, so not under the lock.
+        drop(dropped);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, feature = "grammars"))]
+mod tests {
+    use super::*;
+    use crate::paths::{Root, Roots};
+
+    #[test]
+    fn a_few_trees_are_kept_the_last_used_longest() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = Roots::new(vec![Root::open("w", folder.path()).unwrap()]);
+        let parses = Parses::new();
+        let text = Text::from("fn main() {}\n");
+        let parse = |name: &str, text: &Text| {
+            parses.parse(&roots.resolve(name).unwrap(), text, Language::Rust, &mut || false).unwrap()
+        };
+        let first = parse("0.rs", &text);
+        assert!(Arc::ptr_eq(&first, &parse("0.rs", &text)), "the same rope is not parsed twice");
+        for number in 1..20 {
+            parse(&format!("{number}.rs"), &text);
+        }
+        assert_eq!(parses.kept().0, MAX_FILES);
+        assert!(!Arc::ptr_eq(&first, &parse("0.rs", &text)), "the first had to go");
+        let large = Text::from("fn f() { g(1 + 2); }\n".repeat(60_000).as_str());
+        parse("large.rs", &large);
+        assert!(parses.kept().1 <= MAX_WEIGHT, "{:?}", parses.kept());
+    }
+}
