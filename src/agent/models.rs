@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::outcome::{ErrorCode, OutcomeError};
 use crate::config::{Config, ModelRef, Price, ProviderConfig, ProviderKind};
+use crate::llm::catalogue::Catalogue;
+use crate::llm::client::Client;
 use crate::llm::models::{self, ModelInfo};
 
 /// A model that can be asked.
@@ -47,7 +51,7 @@ pub struct Listed {
 }
 
 /// The model a run uses: the one it was given, else the configured one.
-pub fn resolve(config: &Config, wanted: Option<&ModelRef>) -> Result<Chosen, OutcomeError> {
+pub fn resolve(config: &Config, catalogue: &Catalogue, wanted: Option<&ModelRef>) -> Result<Chosen, OutcomeError> {
     let (model, provider) = match wanted {
         Some(model) => config.provider_of(model).map(|provider| (model, provider)),
         None => config.selected(),
@@ -57,7 +61,7 @@ pub fn resolve(config: &Config, wanted: Option<&ModelRef>) -> Result<Chosen, Out
         OutcomeError::new(ErrorCode::Config, reason, hint)
     })?;
     let own = config.model_override(model);
-    let info = models::info(provider.kind, &model.model, own);
+    let info = info(config, catalogue, model, provider);
     let limit = own.and_then(|own| own.max_output_tokens).unwrap_or(info.max_output_tokens.min(OUTPUT_MAX));
     Ok(Chosen {
         provider: Arc::new(provider.clone()),
@@ -68,40 +72,68 @@ pub fn resolve(config: &Config, wanted: Option<&ModelRef>) -> Result<Chosen, Out
     })
 }
 
-/// All models we know of: the configured one, those of the configuration and the built-in table.
-pub fn list(config: &Config) -> Vec<Listed> {
+/// What holds for a model: the user's word, its provider's, the table's.
+fn info(config: &Config, catalogue: &Catalogue, model: &ModelRef, provider: &ProviderConfig) -> ModelInfo {
+    let facts = catalogue.facts(provider, &model.model);
+    models::info(provider.kind, &model.model, config.model_override(model), facts.as_ref())
+}
+
+/// All models we know of: the configured one, those of the configuration, of the built-in table and of the providers'
+/// own lists, as far as they were asked.
+pub fn list(config: &Config, catalogue: &Catalogue) -> Vec<Listed> {
     let mut refs: Vec<ModelRef> = config.model.iter().chain(config.models.keys()).cloned().collect();
     for provider in config.providers.values() {
+        let named = |model: &str| ModelRef { provider: provider.name.clone(), model: model.to_owned() };
         // The built-in table is of the vendors' own servers; a compatible server has models of its own.
-        if vendor(provider.kind) == Some(provider.name.as_str()) {
-            let named = |model: &str| ModelRef { provider: provider.name.clone(), model: model.to_owned() };
+        if provider.kind.name() == provider.name {
             refs.extend(models::built_ins(provider.kind).map(|model| named(model.name)));
+        }
+        if let Some(Ok(list)) = catalogue.list(provider) {
+            refs.extend(list.iter().map(|facts| named(&facts.name)));
         }
     }
     let mut seen = BTreeSet::new();
     refs.retain(|model| seen.insert(model.to_string()));
-    refs.iter()
-        .map(|model| {
-            let info = config
-                .providers
-                .get(&model.provider)
-                .map(|provider| models::info(provider.kind, &model.model, config.model_override(model)));
-            let why = config.provider_of(model).err();
-            Listed {
-                id: model.to_string(),
-                context_window: info.filter(|info| info.known).map(|info| info.context_window),
-                price: info.and_then(|info| info.price),
-                available: why.is_none(),
-                why,
-            }
-        })
-        .collect()
+    refs.iter().map(|model| listed(config, catalogue, model)).collect()
 }
 
-fn vendor(kind: ProviderKind) -> Option<&'static str> {
-    match kind {
-        ProviderKind::OpenAi => Some("openai"),
-        ProviderKind::Anthropic => Some("anthropic"),
-        _ => None,
+fn listed(config: &Config, catalogue: &Catalogue, model: &ModelRef) -> Listed {
+    let provider = config.providers.get(&model.provider);
+    let info = provider.map(|provider| info(config, catalogue, model, provider));
+    // Ollama alone is a server of the user's own, of which "no answer" means that it does not run.
+    let silent = provider.filter(|provider| provider.kind == ProviderKind::Ollama);
+    let silent = silent.and_then(|provider| catalogue.list(provider)?.err());
+    let why = config.provider_of(model).err().or(silent);
+    Listed {
+        id: model.to_string(),
+        context_window: info.filter(|info| info.known).map(|info| info.context_window),
+        price: info.and_then(|info| info.price),
+        available: why.is_none(),
+        why,
+    }
+}
+
+/// How long a list may be waited for.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Asks every provider that can be asked for its models. Those that take too long are asked again next time.
+pub async fn refresh(client: &Client, config: &Config) {
+    let ready = config.providers.values().filter(|provider| provider.ready().is_ok());
+    let asked = ready.map(|provider| async move {
+        let _ = tokio::time::timeout(PATIENCE, client.refresh(provider)).await;
+    });
+    join_all(asked).await;
+}
+
+/// Asks the provider of a model that neither the user nor the table describes. Servers compatible with OpenAI mostly
+/// give names only, so they are not asked before a run.
+pub async fn learn(client: &Client, config: &Config, wanted: Option<&ModelRef>) {
+    let found = match wanted {
+        Some(model) => config.provider_of(model).map(|provider| (model, provider)),
+        None => config.selected(),
+    };
+    let Ok((model, provider)) = found else { return };
+    if provider.kind != ProviderKind::OpenAi && !info(config, client.catalogue(), model, provider).known {
+        let _ = tokio::time::timeout(PATIENCE, client.refresh(provider)).await;
     }
 }

@@ -51,7 +51,8 @@ pub fn stats(runs: &Runs) -> Value {
         "retries": http.retries,
         "connections": http.connections,
     });
-    record["available"] = json!(models::resolve(&services.config(), runs.chosen_model().as_ref()).is_ok());
+    record["available"] =
+        json!(models::resolve(&services.config(), services.llm.catalogue(), runs.chosen_model().as_ref()).is_ok());
     record
 }
 

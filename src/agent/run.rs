@@ -326,10 +326,16 @@ impl<'a> Run<'a> {
             messages: self.history(|history| history.messages().to_vec()),
             max_output_tokens: self.plan.max_output_tokens,
             context_window: self.plan.info.context_window,
-            temperature: self.plan.config.agent.temperature.map(|temperature| temperature as f32),
+            temperature: self.temperature(),
             parallel_tools: self.plan.config.agent.parallel_tools,
         };
         self.turn = Some(Turn::new(self.services.llm.clone(), self.plan.provider.clone(), request));
+    }
+
+    /// The user's, unless the model is known to refuse one.
+    fn temperature(&self) -> Option<f32> {
+        let takes_one = self.plan.info.can.temperature != Some(false);
+        self.plan.config.agent.temperature.filter(|_| takes_one).map(|temperature| temperature as f32)
     }
 
     fn start_tool(&mut self, call: ToolCall, gated: bool) {

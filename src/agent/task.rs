@@ -52,6 +52,7 @@ impl Task {
     /// Gives the outcome, and the files of which nobody knows yet whether they were changed.
     pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
         let host = &self.services.host;
+        super::models::learn(&self.services.llm, &self.config, self.model.as_ref()).await;
         let plan = match self.prepare(events) {
             Ok(plan) => plan,
             Err(error) => {
@@ -74,7 +75,7 @@ impl Task {
 
     fn prepare(&self, events: &Arc<Events>) -> Result<Plan, OutcomeError> {
         let services = &self.services;
-        let chosen = super::models::resolve(&self.config, self.model.as_ref())?;
+        let chosen = super::models::resolve(&self.config, services.llm.catalogue(), self.model.as_ref())?;
         let instructions = match services.trusted {
             true => prompt::instructions(&services.workspace, self.subject.as_ref()),
             false => String::new(),

@@ -13,7 +13,10 @@ use serde::Serialize;
 
 use super::args::DoctorArgs;
 use super::{DONE, FAILED, sources};
-use crate::config::{Config, EnvSnapshot, Layer, Loaded, ProviderConfig, ProviderKind, Severity, Sources, load};
+use crate::config::{
+    Config, EnvSnapshot, Layer, Loaded, ModelRef, ProviderConfig, ProviderKind, Severity, Sources, load,
+};
+use crate::llm::models;
 use crate::syntax::Language;
 
 /// Everything that `doctor` has to say; also the form of `--json`.
@@ -27,6 +30,8 @@ struct Report {
     platform: String,
     /// The kinds of providers that this build can talk to.
     protocols: Vec<&'static str>,
+    /// The kinds that it was made without.
+    left_out: Vec<&'static str>,
     /// The languages that this build has grammars for.
     grammars: Vec<&'static str>,
     model: ModelReport,
@@ -47,6 +52,9 @@ struct ModelReport {
     /// Why not, with the mend.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What is not known of it, and what is assumed instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,11 +134,13 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
         build: if cfg!(debug_assertions) { "debug" } else { "release" },
         platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         protocols: kinds.into_iter().filter(|kind| kind.supported()).map(ProviderKind::name).collect(),
+        left_out: kinds.into_iter().filter(|kind| !kind.supported()).map(ProviderKind::name).collect(),
         grammars: Language::built_in(),
         model: ModelReport {
             id: config.model.as_ref().map(ToString::to_string),
             origin: config.model.as_ref().map(|_| config.model_origin()),
             can_run: selected.is_ok(),
+            unknown: selected.as_ref().ok().and_then(|(model, provider)| unknown(config, model, provider)),
             reason: selected.err(),
         },
         providers: config.providers.values().map(provider).collect(),
@@ -146,6 +156,21 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
             .collect(),
         state_dir: config.state_dir.clone(),
     }
+}
+
+/// What neither the user nor the table says of a model. A provider may still say it when a run begins.
+fn unknown(config: &Config, model: &ModelRef, provider: &ProviderConfig) -> Option<String> {
+    let info = models::info(provider.kind, &model.model, config.model_override(model), None);
+    let what = match (info.known, info.price) {
+        (true, Some(_)) => return None,
+        (true, None) => "its price is not known, so no costs are counted".to_owned(),
+        (false, price) => format!(
+            "its context window{} not known: {} tokens are assumed unless the provider says more",
+            if price.is_some() { " is" } else { " and price are" },
+            info.context_window
+        ),
+    };
+    Some(format!("{what}; [models.\"{model}\"] can say"))
 }
 
 fn provider(provider: &ProviderConfig) -> ProviderReport {

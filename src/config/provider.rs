@@ -53,7 +53,23 @@ impl ProviderKind {
 
     /// Whether this build can talk to it.
     pub fn supported(self) -> bool {
-        matches!(self, Self::OpenAi | Self::Anthropic)
+        match self {
+            Self::OpenAi => cfg!(feature = "openai"),
+            Self::Anthropic => cfg!(feature = "anthropic"),
+            Self::Google => cfg!(feature = "google"),
+            Self::Ollama => cfg!(feature = "ollama"),
+        }
+    }
+
+    /// What to say where this build cannot talk to it.
+    pub fn left_out(self) -> String {
+        format!("this build was made without providers of kind `{}`", self.name())
+    }
+
+    /// How to get a build that can.
+    pub fn how_to_get(self) -> String {
+        let kind = self.name();
+        format!("install it with its default features, or build it with `cargo install --path . --features {kind}`")
     }
 
     fn base_url(self) -> &'static str {
@@ -122,8 +138,7 @@ impl ProviderConfig {
     /// Whether requests can be sent at all; else the reason with its mend.
     pub fn ready(&self) -> Result<(), String> {
         if !self.kind.supported() {
-            let kind = self.kind.name();
-            return Err(format!("providers of kind `{kind}` are not in this version; use `openai` or `anthropic`"));
+            return Err(format!("{}; {}", self.kind.left_out(), self.kind.how_to_get()));
         }
         match &self.key_missing {
             // A server on this machine usually wants none.

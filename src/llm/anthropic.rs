@@ -3,7 +3,8 @@
 //! Options of a provider of kind `anthropic`: `version` (header `anthropic-version`, default `2026-10-21`; a
 //! temperature is sent only with an older one, since this refuses it), `beta` (header `anthropic-beta`), `auth`
 //! (`x-api-key`, or `bearer` for gateways and tokens), `path_prefix` (default `/v1`), `prompt_cache` (`false`: no
-//! cache marks). All others go into the body as they stand, e.g. `thinking = { type = "adaptive" }` and
+//! cache marks; `"1h"`: they hold for an hour), `eager_input_streaming` (`true`: arguments stream as they are written,
+//! which is sooner and not checked), `diagnostics` (`true`: asks why the cache missed, and logs it). All others go into the body as they stand, e.g. `thinking = { type = "adaptive" }` and
 //! `output_config = { effort = "high" }`.
 
 mod block;
@@ -13,8 +14,11 @@ mod encode;
 use std::sync::Arc;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config::ProviderConfig;
+use crate::llm::catalogue::Facts;
 use crate::llm::endpoint::text_option;
 use crate::llm::failure::{Failure, classify};
 use crate::llm::provider::{Decode, HttpRequest, Provider, secret_header};
@@ -45,7 +49,35 @@ impl Provider for Anthropic {
     }
 
     fn list_models(&self, provider: &ProviderConfig) -> Result<(String, HeaderMap), LlmError> {
-        Ok((format!("{}/models", prefix(provider)), headers(provider)?))
+        Ok((format!("{}/models?limit=1000", prefix(provider)), headers(provider)?))
+    }
+
+    fn read_models(&self, body: &[u8]) -> Vec<Facts> {
+        #[derive(Deserialize)]
+        struct List {
+            data: Vec<Model>,
+        }
+        #[derive(Deserialize)]
+        struct Model {
+            id: String,
+            max_input_tokens: Option<u64>,
+            max_tokens: Option<u64>,
+            capabilities: Option<Value>,
+        }
+        let list = serde_json::from_slice::<List>(body).map(|list| list.data).unwrap_or_default();
+        let can = |capabilities: &Value, what: &str| match &capabilities[what] {
+            Value::Null => None,
+            Value::Bool(can) => Some(*can),
+            other => Some(other["supported"].as_bool().unwrap_or(true)),
+        };
+        list.into_iter()
+            .map(|model| Facts {
+                context_window: model.max_input_tokens,
+                max_output_tokens: model.max_tokens,
+                thinking: model.capabilities.as_ref().and_then(|capabilities| can(capabilities, "thinking")),
+                ..Facts::named(&model.id)
+            })
+            .collect()
     }
 }
 

@@ -29,7 +29,17 @@ struct Extra<'a> {
 
 impl Extra<'_> {
     fn takes(&self, name: &str) -> bool {
-        const OURS: [&str; 5] = ["model", "messages", "tools", "system", "stream"];
+        const OURS: [&str; 9] = [
+            "model",
+            "messages",
+            "tools",
+            "system",
+            "stream",
+            "contents",
+            "systemInstruction",
+            "input",
+            "instructions",
+        ];
         !OURS.contains(&name) && !self.read.contains(&name) && self.options.contains_key(name)
     }
 }

@@ -4,14 +4,21 @@
 //! leave the id out or repeat it, repeat the name in every piece, or send arguments whole. A call that was handed
 //! over is never changed: what would change it is an error of the stream.
 
+#[cfg(feature = "openai")]
+mod pieces;
+
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use crate::ids::CallId;
 use crate::llm::failure::Failure;
-use crate::llm::surrogates::Joiner;
+use crate::llm::scan::ObjectScan;
+use crate::llm::surrogates::{Joiner, mend};
 use crate::llm::{StreamEvent, ToolCall};
+
+#[cfg(feature = "openai")]
+pub(crate) use self::pieces::Piece;
 
 /// The most calls of one turn.
 pub(crate) const MAX_CALLS: usize = 128;
@@ -21,18 +28,6 @@ pub(crate) const MAX_ARGUMENTS: usize = 4 << 20;
 const MAX_NAME: usize = 256;
 /// Longer ids are replaced by ours.
 const MAX_ID: usize = 512;
-
-/// One piece, as a chat completions delta gives it; empty means absent.
-#[derive(Debug, Default)]
-pub(crate) struct Piece<'a> {
-    pub(crate) index: Option<u64>,
-    pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
-    /// WTF-8.
-    pub(crate) arguments: &'a [u8],
-    /// What the provider wants back with the call.
-    pub(crate) extra: Option<&'a RawValue>,
-}
 
 /// The calls of one turn.
 #[derive(Debug, Default)]
@@ -57,58 +52,6 @@ struct Building {
 }
 
 impl Calls {
-    /// Takes a piece of a call whose start and end are not marked.
-    pub(crate) fn piece(&mut self, piece: &Piece<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
-        let at = match self.find(piece) {
-            Some(at) => at,
-            None => {
-                // A new call closes those before it, but only arguments that are there already can be complete:
-                // a server may open all calls first and fill them after.
-                for at in 0..self.list.len() {
-                    self.close(at, false, out);
-                }
-                self.open(piece.index, piece.id, "", out)?
-            }
-        };
-        let call = &self.list[at];
-        if call.wire_id.is_empty() && call.finished.is_none() && !piece.id.is_empty() {
-            let id = self.free_id(piece.id);
-            let call = &mut self.list[at];
-            call.wire_id = piece.id.to_owned();
-            call.id = id;
-        }
-        let call = &mut self.list[at];
-        if let Some(extra) = piece.extra {
-            call.extra = Some(extra.to_owned());
-        }
-        self.name(at, piece.name, out);
-        self.arguments(at, piece.arguments)
-    }
-
-    fn find(&self, piece: &Piece<'_>) -> Option<usize> {
-        let last_where = |test: &dyn Fn(&Building) -> bool| self.list.iter().rposition(test);
-        let same_place = |call: &Building| piece.index.is_none() || call.index == piece.index;
-        let at = if piece.id.is_empty() {
-            match piece.index {
-                Some(_) => last_where(&same_place)?,
-                None => self.list.len().checked_sub(1)?,
-            }
-        } else {
-            if let Some(at) = last_where(&|call| call.wire_id == piece.id && same_place(call)) {
-                return Some(at);
-            }
-            // The id may come late to a call that was opened without one.
-            piece.index?;
-            last_where(&|call| same_place(call) && call.wire_id.is_empty())?
-        };
-        // Without an id to tell, another name is another call, and so is a name with arguments after whole arguments.
-        let call = &self.list[at];
-        let renamed = !call.name.is_empty() && call.name != piece.name;
-        let refilled = call.finished.is_some() || call.object == ObjectScan::Closed;
-        let another = !piece.name.is_empty() && (renamed || (refilled && !piece.arguments.trim_ascii().is_empty()));
-        (!another).then_some(at)
-    }
-
     /// Opens a call; its name may come later.
     pub(crate) fn open(
         &mut self,
@@ -143,7 +86,8 @@ impl Calls {
         if unusable { CallId::unused().to_string() } else { id.to_owned() }
     }
 
-    fn name(&mut self, at: usize, name: &str, out: &mut Vec<StreamEvent>) {
+    /// Names a call, once.
+    pub(crate) fn name(&mut self, at: usize, name: &str, out: &mut Vec<StreamEvent>) {
         let call = &mut self.list[at];
         if call.announced || name.is_empty() {
             return;
@@ -178,6 +122,12 @@ impl Calls {
         Ok(())
     }
 
+    /// What has come of a call's arguments; nothing once it was handed over.
+    #[cfg(feature = "openai")]
+    pub(crate) fn so_far(&self, at: usize) -> Option<&str> {
+        self.list.get(at).filter(|call| call.finished.is_none()).map(|call| call.arguments.as_str())
+    }
+
     /// The provider says that a call is complete, or another began (`empty_is_complete: false`). It is handed over if
     /// its arguments are an object; if not, they wait for the end of the stream, which may be the reason.
     pub(crate) fn close(&mut self, at: usize, empty_is_complete: bool, out: &mut Vec<StreamEvent>) {
@@ -202,7 +152,8 @@ impl Calls {
             call.id = CallId::unused().to_string();
         }
         let blank = call.arguments.trim().is_empty() || call.arguments.trim() == "null";
-        let arguments = if blank { Arc::from("{}") } else { Arc::from(call.arguments.as_str()) };
+        // Escaped halves of a character would keep the arguments from being parsed here and taken back there.
+        let arguments = if blank { Arc::from("{}") } else { Arc::from(&*mend(&call.arguments)) };
         // The finished call holds the text from now on.
         call.arguments = String::new();
         let finished = ToolCall { id: CallId::from(call.id.as_str()), name: Arc::from(call.name.as_str()), arguments };
@@ -246,223 +197,4 @@ impl Calls {
 /// Whether a text is one JSON object.
 pub(crate) fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok()
-}
-
-/// Follows a text that should become one JSON object, each byte once, so that its end is known without parsing it
-/// again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ObjectScan {
-    Before,
-    Inside { depth: usize, string: bool, escape: bool },
-    Closed,
-    Broken,
-}
-
-impl ObjectScan {
-    fn feed(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            *self = match (*self, byte) {
-                (Self::Broken, _) => return,
-                (Self::Inside { depth, string: true, escape: true }, _) => {
-                    Self::Inside { depth, string: true, escape: false }
-                }
-                (Self::Inside { depth, string: true, escape: false }, b'\\') => {
-                    Self::Inside { depth, string: true, escape: true }
-                }
-                (Self::Inside { depth, string, escape: false }, b'"') => {
-                    Self::Inside { depth, string: !string, escape: false }
-                }
-                (Self::Inside { depth, string: false, .. }, b'{' | b'[') => {
-                    Self::Inside { depth: depth + 1, string: false, escape: false }
-                }
-                (Self::Inside { depth: 1, string: false, .. }, b'}' | b']') => Self::Closed,
-                (Self::Inside { depth, string: false, .. }, b'}' | b']') => {
-                    Self::Inside { depth: depth - 1, string: false, escape: false }
-                }
-                (inside @ Self::Inside { .. }, _) => inside,
-                (before_or_closed, b' ' | b'\n' | b'\r' | b'\t') => before_or_closed,
-                (Self::Before, b'{') => Self::Inside { depth: 1, string: false, escape: false },
-                (Self::Before | Self::Closed, _) => Self::Broken,
-            };
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(pieces: &[Piece<'_>]) -> (Vec<(String, String, String)>, Vec<String>) {
-        let mut calls = Calls::default();
-        let mut out = Vec::new();
-        for piece in pieces {
-            calls.piece(piece, &mut out).unwrap();
-        }
-        let early = out.len();
-        calls.finish(&mut out);
-        let log = out
-            .iter()
-            .enumerate()
-            .map(|(at, event)| {
-                let when = if at < early { "" } else { "end: " };
-                match event {
-                    StreamEvent::CallStarted { index, name } => format!("{when}start {index} {name}"),
-                    StreamEvent::Call { index, call } => format!("{when}call {index} {}", call.arguments),
-                    other => format!("{other:?}"),
-                }
-            })
-            .collect();
-        let list =
-            calls.finished().map(|(call, _)| (call.id.to_string(), call.name.to_string(), call.arguments.to_string()));
-        (list.collect(), log)
-    }
-
-    fn piece<'a>(index: Option<u64>, id: &'a str, name: &'a str, arguments: &'a str) -> Piece<'a> {
-        Piece { index, id, name, arguments: arguments.as_bytes(), extra: None }
-    }
-
-    fn names_and_arguments(list: &[(String, String, String)]) -> Vec<(&str, &str)> {
-        list.iter().map(|(_, name, arguments)| (name.as_str(), arguments.as_str())).collect()
-    }
-
-    const TWO: [(&str, &str); 2] = [("a", r#"{"x":1}"#), ("b", r#"{"y":2}"#)];
-
-    #[test]
-    fn a_call_is_handed_over_when_the_next_one_opens() {
-        let (list, log) = run(&[
-            piece(Some(0), "i", "a", ""),
-            piece(Some(0), "", "", r#"{"x""#),
-            piece(Some(0), "", "", ":1}"),
-            piece(Some(1), "j", "b", ""),
-            piece(Some(1), "", "", r#"{"y":2}"#),
-        ]);
-        assert_eq!(names_and_arguments(&list), TWO);
-        assert_eq!(log, ["start 0 a", r#"call 0 {"x":1}"#, "start 1 b", r#"end: call 1 {"y":2}"#]);
-    }
-
-    #[test]
-    fn every_known_way_to_number_two_calls_gives_two_calls() {
-        let ways: &[&[Piece<'_>]] = &[
-            // One index for all, told apart by ids (Ollama).
-            &[piece(Some(0), "i", "a", TWO[0].1), piece(Some(0), "j", "b", TWO[1].1)],
-            // … in pieces.
-            &[
-                piece(Some(0), "i", "a", ""),
-                piece(Some(0), "", "", TWO[0].1),
-                piece(Some(0), "j", "b", ""),
-                piece(Some(0), "", "", TWO[1].1),
-            ],
-            // No index: an id opens, arguments alone continue.
-            &[
-                piece(None, "i", "a", r#"{"x":"#),
-                piece(None, "", "", "1}"),
-                piece(None, "j", "b", r#"{"y"#),
-                piece(None, "", "", r#"":2}"#),
-            ],
-            // No index, the id in every piece.
-            &[
-                piece(None, "i", "a", r#"{"x":"#),
-                piece(None, "i", "a", "1}"),
-                piece(None, "j", "b", r#"{"y"#),
-                piece(None, "j", "b", r#"":2}"#),
-            ],
-            // No id at all.
-            &[piece(Some(0), "", "a", r#"{"x":"#), piece(Some(0), "", "", "1}"), piece(Some(1), "", "b", TWO[1].1)],
-            // Neither, whole.
-            &[piece(None, "", "a", TWO[0].1), piece(None, "", "b", TWO[1].1)],
-            // Index 0 for all and no id.
-            &[piece(Some(0), "", "a", TWO[0].1), piece(Some(0), "", "b", TWO[1].1)],
-            // The same id twice.
-            &[
-                piece(Some(0), "i", "a", r#"{"x":"#),
-                piece(Some(0), "i", "", "1}"),
-                piece(Some(1), "i", "b", r#"{"y"#),
-                piece(Some(1), "i", "", r#"":2}"#),
-            ],
-            // Interleaved: both opened, then filled.
-            &[
-                piece(Some(0), "i", "a", ""),
-                piece(Some(1), "j", "b", ""),
-                piece(Some(0), "", "", TWO[0].1),
-                piece(Some(1), "", "", TWO[1].1),
-            ],
-            // Name and id in every piece (llama-cpp-python).
-            &[
-                piece(Some(0), "i", "a", r#"{"x":"#),
-                piece(Some(0), "i", "a", "1}"),
-                piece(Some(1), "j", "b", r#"{"y"#),
-                piece(Some(1), "j", "b", r#"":2}"#),
-            ],
-            // A late id and a late name.
-            &[
-                piece(Some(0), "", "", ""),
-                piece(Some(0), "i", "a", TWO[0].1),
-                piece(Some(7), "", "b", ""),
-                piece(Some(7), "j", "", TWO[1].1),
-            ],
-            // A hostile index sizes nothing.
-            &[piece(Some(u64::MAX), "i", "a", TWO[0].1), piece(Some(1 << 32), "j", "b", TWO[1].1)],
-        ];
-        for (way, pieces) in ways.iter().enumerate() {
-            let (list, log) = run(pieces);
-            assert_eq!(names_and_arguments(&list), TWO, "way {way}: {log:?}");
-            assert_ne!(list[0].0, list[1].0, "way {way}: ids");
-            assert!(list.iter().all(|(id, _, _)| !id.is_empty()), "way {way}: ids");
-        }
-    }
-
-    #[test]
-    fn twice_the_same_call_without_ids_is_two_calls() {
-        let (list, _) = run(&[piece(None, "", "a", "{}"), piece(None, "", "a", "{}")]);
-        assert_eq!(list.len(), 2);
-    }
-
-    #[test]
-    fn no_arguments_are_an_empty_object_but_only_at_the_end() {
-        let (list, log) = run(&[piece(Some(0), "i", "a", ""), piece(Some(1), "j", "b", "null")]);
-        assert_eq!(names_and_arguments(&list), [("a", "{}"), ("b", "{}")]);
-        assert_eq!(log, ["start 0 a", "start 1 b", "end: call 0 {}", "end: call 1 {}"]);
-    }
-
-    #[test]
-    fn what_is_no_object_waits_for_the_end_and_comes_as_it_is() {
-        for bad in [r#"{"x":1"#, r#"{"x":1}}"#, "[1]", "\"x\"", "{]", r#"{"a":}"#, "{x}"] {
-            let (list, log) = run(&[piece(Some(0), "i", "a", bad), piece(Some(1), "j", "b", "{}")]);
-            assert_eq!(list[0].2, bad);
-            assert_eq!(log[2], format!("end: call 0 {bad}"), "{log:?}");
-        }
-    }
-
-    #[test]
-    fn a_finished_call_does_not_change() {
-        let mut calls = Calls::default();
-        let mut out = Vec::new();
-        calls.piece(&piece(Some(0), "i", "a", "{}"), &mut out).unwrap();
-        calls.piece(&piece(Some(1), "j", "b", ""), &mut out).unwrap();
-        calls.piece(&piece(Some(0), "", "", " \n"), &mut out).unwrap();
-        assert!(calls.piece(&piece(Some(0), "i", "", "x"), &mut out).is_err());
-    }
-
-    #[test]
-    fn calls_and_arguments_are_bounded() {
-        let mut calls = Calls::default();
-        let mut out = Vec::new();
-        for at in 0..MAX_CALLS {
-            calls.piece(&piece(None, &format!("i{at}"), "a", "{}"), &mut out).unwrap();
-        }
-        assert!(calls.piece(&piece(None, "one-more", "a", "{}"), &mut out).is_err());
-
-        let mut calls = Calls::default();
-        let megabyte = "x".repeat(1 << 20);
-        let fed = (0..10).take_while(|_| calls.piece(&piece(Some(0), "i", "a", &megabyte), &mut out).is_ok()).count();
-        assert_eq!(fed, MAX_ARGUMENTS >> 20);
-    }
-
-    #[test]
-    fn absurd_names_and_ids_are_replaced() {
-        let long = "é".repeat(5000);
-        let (list, _) = run(&[piece(Some(0), &long, &long, "{}"), piece(Some(1), "j", "", "{}")]);
-        assert!(list[0].0.len() < 100 && list[0].1.len() <= 256);
-        assert_eq!(list[1].1, "missing_name");
-    }
 }

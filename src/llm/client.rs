@@ -11,6 +11,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::config::{LlmConfig, ProviderConfig};
+use crate::llm::catalogue::Catalogue;
 use crate::llm::failure::{Again, Failure};
 use crate::llm::provider::{HttpRequest, Provider, codec_of};
 use crate::llm::retry::{Decision, Hints, decide};
@@ -92,7 +93,8 @@ pub struct Probe {
 /// The one door to all models.
 #[derive(Debug)]
 pub struct Client {
-    transport: Transport,
+    pub(super) transport: Transport,
+    catalogue: Catalogue,
     settings: ClientSettings,
     requests: AtomicU64,
     retries: AtomicU64,
@@ -116,6 +118,7 @@ impl Client {
     pub fn new(settings: ClientSettings) -> Arc<Self> {
         Arc::new(Self {
             transport: Transport::new(settings.http2, settings.max_idle_per_host),
+            catalogue: Catalogue::default(),
             settings,
             requests: AtomicU64::new(0),
             retries: AtomicU64::new(0),
@@ -257,6 +260,11 @@ impl Client {
         let head = response.headers().clone();
         let body = read_error_body(response, provider.timeouts.idle).await;
         Err(codec.error(status, &head, &body))
+    }
+
+    /// What providers said of their models.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// What was done so far.

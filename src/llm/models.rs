@@ -4,6 +4,7 @@
 
 use crate::config::{ModelOverride, Price, ProviderKind};
 use crate::llm::Usage;
+use crate::llm::catalogue::Facts;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +21,28 @@ pub struct BuiltIn {
     pub price: Option<Price>,
     /// From how many prompt tokens on it costs more.
     pub long: Option<LongPrompt>,
+    /// What it can and cannot do.
+    pub can: Abilities,
+}
+
+/// What a model can do; nothing where nobody says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// It calls tools.
+    pub tools: Option<bool>,
+    /// It calls several at once.
+    pub parallel_tools: Option<bool>,
+    /// It thinks before it answers.
+    pub thinking: Option<bool>,
+    /// It takes a temperature; newer models refuse one.
+    pub temperature: Option<bool>,
+}
+
+impl Abilities {
+    /// What a model of these days can do, but for the temperature.
+    const fn modern(temperature: bool) -> Self {
+        Self { tools: Some(true), parallel_tools: Some(true), thinking: Some(true), temperature: Some(temperature) }
+    }
 }
 
 /// The surcharge on the whole of a request with a long prompt.
@@ -44,13 +67,17 @@ pub struct ModelInfo {
     pub price: Option<Price>,
     /// The surcharge on long prompts; never on a price of the user's.
     pub long: Option<LongPrompt>,
-    /// Whether the table or the user knows its window; if not, a careful guess stands there.
+    /// Whether the user, the provider or the table knows its window; if not, a careful guess stands there.
     pub known: bool,
+    /// What it can do.
+    pub can: Abilities,
 }
 
 /// Assumed of a model nobody described: small enough for most servers of one's own.
 const UNKNOWN_WINDOW: u64 = 32_768;
 const UNKNOWN_OUTPUT: u64 = 4_096;
+/// Ollama reserves memory for the whole window before the first token, so more than this is for the user to ask for.
+const OLLAMA_WINDOW: u64 = 32_768;
 
 const GPT_LONG: Option<LongPrompt> = Some(LongPrompt { above: 272_000, input: 2.0, output: 1.5 });
 const GEMINI_LONG: Option<LongPrompt> = Some(LongPrompt { above: 200_000, input: 2.0, output: 2.0 });
@@ -67,10 +94,12 @@ const fn gpt(name: &'static str, price: Option<Price>) -> BuiltIn {
         max_output_tokens: 128_000,
         price,
         long: GPT_LONG,
+        can: Abilities::modern(false),
     }
 }
 
-const fn claude(name: &'static str, window: u64, output: u64, price: Option<Price>) -> BuiltIn {
+/// From 4.7 on they take no temperature but the default.
+const fn claude(name: &'static str, window: u64, output: u64, price: Option<Price>, temperature: bool) -> BuiltIn {
     BuiltIn {
         kind: ProviderKind::Anthropic,
         name,
@@ -78,33 +107,38 @@ const fn claude(name: &'static str, window: u64, output: u64, price: Option<Pric
         max_output_tokens: output,
         price,
         long: None,
+        can: Abilities::modern(temperature),
     }
 }
 
 const fn gemini(name: &'static str, output: u64, price: Option<Price>, long: Option<LongPrompt>) -> BuiltIn {
-    BuiltIn { kind: ProviderKind::Google, name, context_window: 1_000_000, max_output_tokens: output, price, long }
+    let can = Abilities::modern(true);
+    BuiltIn { kind: ProviderKind::Google, name, context_window: 1_000_000, max_output_tokens: output, price, long, can }
 }
 
 /// All of it. A cache write costs 1.25 times the input at OpenAI and at Anthropic.
 pub const TABLE: &[BuiltIn] = &[
     gpt("gpt-6-astra", price(10.0, 50.0, 1.0, 12.5)),
     gpt("gpt-6.1-sol", price(2.0, 10.0, 0.1, 2.5)),
+    gpt("gpt-6.1-terra", None),
     gpt("gpt-6-sol", price(2.0, 10.0, 0.2, 2.5)),
     gpt("gpt-6-luna", price(0.1, 0.5, 0.01, 0.125)),
     gpt("gpt-5.6-sol", price(4.0, 20.0, 0.4, 5.0)),
     gpt("gpt-5.6-terra", price(2.0, 12.0, 0.2, 2.5)),
     gpt("gpt-5.6-luna", price(0.2, 1.2, 0.02, 0.25)),
-    claude("claude-fable-5-1", 1_000_000, 128_000, price(10.0, 50.0, 0.25, 12.5)),
-    claude("claude-opus-5-5", 1_000_000, 128_000, price(4.0, 20.0, 0.2, 5.0)),
-    claude("claude-sonnet-5-5", 1_000_000, 128_000, price(2.0, 10.0, 0.1, 2.5)),
-    claude("claude-haiku-5-5", 1_000_000, 128_000, price(0.1, 0.5, 0.01, 0.125)),
-    claude("claude-opus-4-8", 1_000_000, 128_000, price(5.0, 25.0, 0.5, 6.25)),
-    claude("claude-sonnet-4-6", 1_000_000, 64_000, price(3.0, 15.0, 0.3, 3.75)),
-    claude("claude-haiku-4-5", 200_000, 64_000, price(1.0, 5.0, 0.1, 1.25)),
+    claude("claude-fable-5-1", 1_000_000, 128_000, price(10.0, 50.0, 0.25, 12.5), false),
+    claude("claude-fable-5-2", 1_000_000, 128_000, None, false),
+    claude("claude-opus-5-5", 1_000_000, 128_000, price(4.0, 20.0, 0.2, 5.0), false),
+    claude("claude-sonnet-5-5", 1_000_000, 128_000, price(2.0, 10.0, 0.1, 2.5), false),
+    claude("claude-haiku-5-5", 1_000_000, 128_000, price(0.1, 0.5, 0.01, 0.125), false),
+    claude("claude-opus-4-8", 1_000_000, 128_000, price(5.0, 25.0, 0.5, 6.25), false),
+    claude("claude-sonnet-4-6", 1_000_000, 64_000, price(3.0, 15.0, 0.3, 3.75), true),
+    claude("claude-haiku-4-5", 200_000, 64_000, price(1.0, 5.0, 0.1, 1.25), true),
     gemini("gemini-4-argon", 65_536, price(2.0, 10.0, 0.1, 2.0), None),
     gemini("gemini-3.8-flash", 65_536, price(0.75, 3.75, 0.075, 0.75), None),
     gemini("gemini-3.7-flash", 65_536, price(0.75, 3.75, 0.075, 0.75), None),
     gemini("gemini-3.6-flash", 65_536, price(0.75, 3.75, 0.075, 0.75), None),
+    gemini("gemini-3.5-flash", 65_536, price(1.5, 9.0, 0.15, 1.5), None),
     gemini("gemini-3.1-pro-preview", 65_536, price(2.0, 12.0, 0.2, 2.0), GEMINI_LONG),
 ];
 
@@ -125,19 +159,33 @@ pub fn built_ins(kind: ProviderKind) -> impl Iterator<Item = &'static BuiltIn> {
     TABLE.iter().filter(move |line| line.kind == kind)
 }
 
-/// What holds for a model: the user's word, else the table's, else a careful guess.
-pub fn info(kind: ProviderKind, model: &str, user: Option<&ModelOverride>) -> ModelInfo {
+/// What holds for a model: the user's word, else what its provider says (`facts`), else the table's, else a careful
+/// guess.
+pub fn info(kind: ProviderKind, model: &str, user: Option<&ModelOverride>, facts: Option<&Facts>) -> ModelInfo {
     let line = built_in(kind, model);
     let own_price = user.and_then(|user| user.price);
-    let window = user.and_then(|user| user.context_window).or(line.map(|line| line.context_window));
-    let output = user.and_then(|user| user.max_output_tokens).or(line.map(|line| line.max_output_tokens));
+    let told = facts.and_then(|facts| facts.context_window).map(|window| match kind {
+        ProviderKind::Ollama => window.min(OLLAMA_WINDOW),
+        _ => window,
+    });
+    let window = user.and_then(|user| user.context_window).or(told).or(line.map(|line| line.context_window));
+    let output = user
+        .and_then(|user| user.max_output_tokens)
+        .or(facts.and_then(|facts| facts.max_output_tokens))
+        .or(line.map(|line| line.max_output_tokens));
     let context_window = window.unwrap_or(UNKNOWN_WINDOW);
+    let can = line.map(|line| line.can).unwrap_or_default();
     ModelInfo {
         context_window,
         max_output_tokens: output.unwrap_or(UNKNOWN_OUTPUT).min(context_window),
         price: own_price.or(line.and_then(|line| line.price)),
         long: if own_price.is_some() { None } else { line.and_then(|line| line.long) },
         known: window.is_some(),
+        can: Abilities {
+            tools: facts.and_then(|facts| facts.tools).or(can.tools),
+            thinking: facts.and_then(|facts| facts.thinking).or(can.thinking),
+            ..can
+        },
     }
 }
 
@@ -175,15 +223,29 @@ mod tests {
     #[test]
     fn the_users_word_wins_over_the_table() {
         let user = ModelOverride { max_output_tokens: Some(32_000), ..ModelOverride::default() };
-        let info = info(ProviderKind::Anthropic, "claude-sonnet-5-5", Some(&user));
+        let info = info(ProviderKind::Anthropic, "claude-sonnet-5-5", Some(&user), None);
         assert_eq!((info.context_window, info.max_output_tokens, info.known), (1_000_000, 32_000, true));
-        let unknown = super::info(ProviderKind::OpenAi, "my-own", None);
+        let unknown = super::info(ProviderKind::OpenAi, "my-own", None, None);
         assert_eq!((unknown.price, unknown.known), (None, false));
     }
 
     #[test]
+    fn the_providers_word_stands_between_the_users_and_the_table() {
+        let facts = Facts { context_window: Some(2_000_000), tools: Some(false), ..Facts::named("x") };
+        let told = info(ProviderKind::Anthropic, "claude-sonnet-5-5", None, Some(&facts));
+        assert_eq!((told.context_window, told.max_output_tokens, told.can.tools), (2_000_000, 128_000, Some(false)));
+        assert_eq!((told.can.thinking, told.can.temperature), (Some(true), Some(false)));
+        let user = ModelOverride { context_window: Some(64_000), ..ModelOverride::default() };
+        let window = |kind, user: Option<&ModelOverride>| info(kind, "my-own", user, Some(&facts)).context_window;
+        assert_eq!(window(ProviderKind::OpenAi, Some(&user)), 64_000);
+        // Ollama would reserve memory for all of it.
+        assert_eq!(window(ProviderKind::Ollama, None), OLLAMA_WINDOW);
+        assert_eq!(window(ProviderKind::Ollama, Some(&user)), 64_000);
+    }
+
+    #[test]
     fn a_cost_counts_each_token_once() {
-        let info = info(ProviderKind::Anthropic, "claude-sonnet-5-5", None);
+        let info = info(ProviderKind::Anthropic, "claude-sonnet-5-5", None, None);
         let usage = Usage {
             input_tokens: 1_000_000,
             cached_tokens: 400_000,
@@ -196,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_long_prompt_costs_more_where_the_maker_says_so() {
-        let info = info(ProviderKind::OpenAi, "gpt-6-sol", None);
+        let info = info(ProviderKind::OpenAi, "gpt-6-sol", None, None);
         let usage = Usage { input_tokens: 300_000, output_tokens: 1_000, ..Usage::default() };
         let cost = info.cost(&usage).unwrap();
         assert!((cost - (0.3 * 2.0 * 2.0 + 0.001 * 10.0 * 1.5)).abs() < 1e-9, "{cost}");

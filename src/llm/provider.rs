@@ -1,15 +1,18 @@
 //! The port between vendors and the transport: requests become bytes, bytes become events; nobody here has a socket.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::value::RawValue;
 
 use crate::config::{ProviderConfig, ProviderKind};
+use crate::llm::catalogue::Facts;
 use crate::llm::endpoint::text_option;
-use crate::llm::failure::Failure;
-use crate::llm::{LlmError, LlmErrorKind, Request, StreamEvent, anthropic, openai};
+use crate::llm::failure::{Failure, clip};
+use crate::llm::{LlmError, LlmErrorKind, Request, StreamEvent};
 
 /// A request as the transport sends it: a POST of `body` to the provider's base URL followed by `path`.
 #[derive(Debug)]
@@ -41,10 +44,38 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// `Config` for a setting that cannot be sent.
     fn list_models(&self, provider: &ProviderConfig) -> Result<(String, HeaderMap), LlmError>;
+
+    /// The models of that list, with what it says of each. A body that is no list names none.
+    fn read_models(&self, body: &[u8]) -> Vec<Facts>;
+
+    /// The question for what the list does not say of a model, where the vendor answers one.
+    fn describe(&self, model: &str, provider: &ProviderConfig) -> Option<Result<HttpRequest, LlmError>> {
+        let _ = (model, provider);
+        None
+    }
+
+    /// Adds what that question's answer says.
+    fn read_description(&self, body: &[u8], facts: &mut Facts) {
+        let _ = (body, facts);
+    }
+}
+
+/// How the events of a stream are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events.
+    Events,
+    /// A line each.
+    Lines,
 }
 
 /// A vendor's stream, event by event.
 pub trait Decode: Send {
+    /// How its events are told apart.
+    fn framing(&self) -> Framing {
+        Framing::Events
+    }
+
     /// Takes one event and appends what it says. Unknown events say nothing.
     ///
     /// # Errors
@@ -65,23 +96,27 @@ pub trait Decode: Send {
 /// The codec for a provider.
 ///
 /// # Errors
-/// `Config` for a protocol that this version does not speak.
+/// `Config` for an option that means nothing, and for a protocol that this build was made without.
 pub fn codec_of(provider: &ProviderConfig) -> Result<&'static dyn Provider, LlmError> {
-    let unsupported = |what: &str| {
-        Err(LlmError::new(
-            LlmErrorKind::Config,
-            format!("{what} is not supported yet"),
-            "use a provider of kind openai (also for compatible servers) or anthropic",
-        ))
-    };
     match provider.kind {
+        #[cfg(feature = "openai")]
         ProviderKind::OpenAi => match text_option(provider, "api") {
-            None | Some("chat") => Ok(&openai::OpenAi),
-            Some(other) => unsupported(&format!("the option api = \"{other}\"")),
+            None | Some("chat") => Ok(&crate::llm::openai::OpenAi),
+            Some("responses") => Ok(&crate::llm::openai::Responses),
+            Some(other) => Err(LlmError::new(
+                LlmErrorKind::Config,
+                format!("the option api = \"{}\" means nothing", clip(other, 60)),
+                "write \"chat\" or \"responses\"",
+            )),
         },
-        ProviderKind::Anthropic => Ok(&anthropic::Anthropic),
-        ProviderKind::Google => unsupported("the kind google"),
-        ProviderKind::Ollama => unsupported("the kind ollama"),
+        #[cfg(feature = "anthropic")]
+        ProviderKind::Anthropic => Ok(&crate::llm::anthropic::Anthropic),
+        #[cfg(feature = "google")]
+        ProviderKind::Google => Ok(&crate::llm::google::Google),
+        #[cfg(feature = "ollama")]
+        ProviderKind::Ollama => Ok(&crate::llm::ollama::Ollama),
+        #[cfg(not(all(feature = "openai", feature = "anthropic", feature = "google", feature = "ollama")))]
+        missing => Err(LlmError::new(LlmErrorKind::Config, missing.left_out(), missing.how_to_get())),
     }
 }
 
@@ -99,6 +134,31 @@ pub(crate) fn secret_header(prefix: &str, key: &SecretString) -> Result<HeaderVa
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// An id as an API takes it: letters, digits, `_` and `-`, `longest` bytes at most. What had to be changed gets a mark
+/// of what it was, so that two ids stay two.
+pub(crate) fn fit_id(id: &str, longest: usize, as_it_is: bool) -> Cow<'_, str> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if as_it_is || (!id.is_empty() && id.len() <= longest && id.bytes().all(fits)) {
+        return Cow::Borrowed(id);
+    }
+    let mark =
+        id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let plain: String = id.bytes().take(40).map(|byte| if fits(byte) { char::from(byte) } else { '_' }).collect();
+    Cow::Owned(format!("{plain}_{mark:016x}"))
+}
+
+/// The arguments of a call that has none.
+pub(crate) fn empty_object() -> &'static RawValue {
+    static EMPTY: LazyLock<Box<RawValue>> =
+        LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"));
+    &EMPTY
+}
+
+/// An event that is no JSON, or of another shape.
+pub(crate) fn bad_event(error: &serde_json::Error) -> Failure {
+    Failure::bad_response(format!("an event of the stream is not the JSON it should be: {error}"))
 }
 
 /// Whether a turn was made by this provider, so that its raw form may be echoed.

@@ -1,14 +1,20 @@
-//! Recorded streams of both vendors through parser and decoder: cut and split at every byte, bent in every way that
+//! Recorded streams of all vendors through parser and decoder: cut and split at every byte, bent in every way that
 //! servers are known to bend them, and mutated at random. The rules are those of the notes on providers, section 1.
 
 mod anthropic;
+mod google;
 mod hostile;
+mod ollama;
 mod openai;
+mod responses;
+mod rules;
 
 use std::sync::Arc;
 
 use crate::llm::failure::Failure;
-use crate::llm::openai::OpenAi;
+use crate::llm::google::Google;
+use crate::llm::ollama::Ollama;
+use crate::llm::openai::{OpenAi, Responses};
 use crate::llm::provider::Provider;
 use crate::llm::reader::Reader;
 use crate::llm::{Response, StreamEvent, ToolCall};
@@ -141,16 +147,39 @@ pub(super) fn check_splits(codec: &dyn Provider, stream: &str) {
 
 /// Events as a chat completions stream.
 pub(super) fn openai(events: &[&str]) -> Read {
-    let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-    let read = read(&OpenAi, &[stream.as_bytes()]);
-    check_invariants(&read);
-    read
+    data_only(&OpenAi, events)
 }
 
 /// Events as a messages stream, each named by its type.
 pub(super) fn anthropic(events: &[&str]) -> Read {
     let stream: String = events.iter().map(|event| anthropic_event(event)).collect();
     let read = read(&crate::llm::anthropic::Anthropic, &[stream.as_bytes()]);
+    check_invariants(&read);
+    read
+}
+
+/// Events as data alone.
+fn data_only(codec: &dyn Provider, events: &[&str]) -> Read {
+    let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let read = read(codec, &[stream.as_bytes()]);
+    check_invariants(&read);
+    read
+}
+
+/// Events as a `generateContent` stream.
+pub(super) fn google(events: &[&str]) -> Read {
+    data_only(&Google, events)
+}
+
+/// Events as a Responses stream; their type is in the data too.
+pub(super) fn responses(events: &[&str]) -> Read {
+    data_only(&Responses, events)
+}
+
+/// Lines as an `/api/chat` stream.
+pub(super) fn ollama(lines: &[&str]) -> Read {
+    let stream: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let read = read(&Ollama, &[stream.as_bytes()]);
     check_invariants(&read);
     read
 }

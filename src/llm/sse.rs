@@ -3,8 +3,13 @@
 //! A parser of our own, because those at hand panic on a byte order mark, take quadratic time for a large event, or
 //! bound nothing. A line that lies whole in a chunk is never copied; one that is cut is gathered in a buffer that is
 //! kept; each byte is searched once. Bad UTF-8 is the decoder's to replace: a line end is never part of a character.
+//!
+//! Two things beside the grammar: JSON that stands in a stream without any field (a server, or what is in front of it,
+//! writes an error there) is an event too, and a stream of bare lines (NDJSON) is read by the same buffers.
 
 use thiserror::Error;
+
+use crate::llm::scan::ObjectScan;
 
 /// The largest event taken.
 pub const MAX_EVENT: usize = 16 << 20;
@@ -30,12 +35,22 @@ pub struct Parser {
     name: Vec<u8>,
     after_cr: bool,
     begun: bool,
+    /// Each line is an event.
+    lines: bool,
+    /// JSON outside of any field, not yet complete.
+    bare: Vec<u8>,
+    scan: ObjectScan,
 }
 
 impl Parser {
     /// A parser at the start of a stream.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A parser for a stream in which each line that is not blank is an event.
+    pub fn lines() -> Self {
+        Self { lines: true, ..Self::default() }
     }
 
     /// Takes the next bytes and hands each complete event to `sink` as its name (empty without one) and its data.
@@ -125,6 +140,16 @@ impl Parser {
             self.begun = true;
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
+        if self.lines {
+            return if line.trim_ascii().is_empty() { Ok(()) } else { sink("", line) };
+        }
+        if !self.bare.is_empty() || matches!(line, [b'{' | b'[', ..]) {
+            if !line.starts_with(b"data:") {
+                return self.bare_line(line, sink);
+            }
+            // Half an object, and then the stream goes on: it was none.
+            self.bare.clear();
+        }
         if line.is_empty() {
             return self.dispatch(borrowed, sink);
         }
@@ -147,6 +172,36 @@ impl Parser {
             }
             // Comments have an empty field name; `id` and `retry` are for clients that reconnect.
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A line of JSON outside of any field; also of the array that some wrap around it.
+    fn bare_line<E: From<Oversize>>(&mut self, mut line: &[u8], sink: &mut Sink<'_, E>) -> Result<(), E> {
+        while !line.is_empty() {
+            if self.bare.is_empty() {
+                self.scan = ObjectScan::default();
+                let Some(start) = line.iter().position(|byte| !b"[], \t".contains(byte)) else { return Ok(()) };
+                line = &line[start..];
+                if line[0] != b'{' {
+                    return Ok(());
+                }
+            }
+            if self.bare.len() + self.data.len() + line.len() > MAX_EVENT {
+                return Err(Oversize.into());
+            }
+            let Some(end) = self.scan.end(line) else {
+                self.bare.extend_from_slice(line);
+                self.bare.push(b'\n');
+                return Ok(());
+            };
+            let (last, rest) = line.split_at(end);
+            line = rest;
+            self.bare.extend_from_slice(last);
+            let result = sink("", &self.bare);
+            self.bare.clear();
+            self.bare.shrink_to(KEEP);
+            result?;
         }
         Ok(())
     }
@@ -217,6 +272,35 @@ mod tests {
             }
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             assert_eq!(parse(&single), expected(), "{end:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn json_outside_of_any_field_is_an_event() {
+        let pretty = "data: a\n\n[{\n  \"error\": {\n    \"code\": 503,\n\n    \"x\": \"}{\"\n  }\n},\n{\"b\":1},{\"c\":2}\n]\n\ndata: d\n\n";
+        let expected =
+            ["a", "{\n  \"error\": {\n    \"code\": 503,\n    \"x\": \"}{\"\n  }\n}", "{\"b\":1}", "{\"c\":2}", "d"];
+        assert_eq!(datas(&parse(&[pretty.as_bytes()])), expected);
+        for at in 0..=pretty.len() {
+            assert_eq!(datas(&parse(&[&pretty.as_bytes()[..at], &pretty.as_bytes()[at..]])), expected, "at {at}");
+        }
+        assert_eq!(datas(&parse(&[b"{half\n\ndata: a\n\n[1,2]\ndata: b\n\n"])), ["a", "b"]);
+    }
+
+    #[test]
+    fn lines_are_events_where_there_are_no_fields() {
+        let stream = "\u{feff}{\"a\":1}\n\n  \r\n{\"b\":\"\u{2028}\"}\r\nlast";
+        for at in 0..=stream.len() {
+            let mut seen = Vec::new();
+            let mut sink = |_: &str, data: &[u8]| {
+                seen.push(String::from_utf8_lossy(data).into_owned());
+                Ok::<(), Oversize>(())
+            };
+            let mut parser = Parser::lines();
+            parser.feed(&stream.as_bytes()[..at], &mut sink).unwrap();
+            parser.feed(&stream.as_bytes()[at..], &mut sink).unwrap();
+            parser.finish(&mut sink).unwrap();
+            assert_eq!(seen, ["{\"a\":1}", "{\"b\":\"\u{2028}\"}", "last"], "at {at}");
         }
     }
 

@@ -141,6 +141,34 @@ fn char_length(bytes: &[u8]) -> Option<usize> {
     (1..=bytes.len().min(4)).find(|&length| std::str::from_utf8(&bytes[..length]).is_ok())
 }
 
+/// JSON text in which no escaped half of a character stands alone: each is written as U+FFFD. Other bytes stay.
+pub(crate) fn mend(json: &str) -> Cow<'_, str> {
+    let unit = |at: usize| {
+        let digits = json.as_bytes().get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut mended = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(found) = json.as_bytes().get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        let here = at + found;
+        at = match unit(here) {
+            Some(0xD800..0xDC00) if matches!(unit(here + 6), Some(0xDC00..0xE000)) => here + 12,
+            Some(0xD800..0xE000) => {
+                mended.push_str(&json[copied..here]);
+                mended.push_str("\\ufffd");
+                copied = here + 6;
+                copied
+            }
+            _ => here + 2,
+        };
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    mended.push_str(&json[copied..]);
+    Cow::Owned(mended)
+}
+
 /// A text that comes in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Piecewise {
@@ -203,6 +231,22 @@ mod tests {
         joiner.push(b"a\xFF\xED\x9F\xBF\xF0\x9F", &mut out);
         joiner.finish(&mut out);
         assert!(out.contains('a') && out.contains('\u{d7ff}'), "{out:?}");
+    }
+
+    #[test]
+    fn halves_in_json_text_are_mended_and_all_else_stays() {
+        for (json, expected) in [
+            (r#"{"a":"\ud83d"}"#, r#"{"a":"\ufffd"}"#),
+            (r#"["\ud83d\ude00\uDE00","\u00e9é\n"]"#, r#"["\ud83d\ude00\ufffd","\u00e9é\n"]"#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#),
+            (r#""\ud8"#, r#""\ud8"#),
+            (r#""\u+83d\"#, r#""\u+83d\"#),
+            ("\\", "\\"),
+        ] {
+            assert_eq!(mend(json), expected);
+        }
+        assert!(matches!(mend(r#"{"a":"\ud83d\ude00"}"#), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct AssistantTurn {
     pub calls: Vec<ToolCall>,
     /// The turn in the provider's own form (its assistant message), for the echo.
     pub raw: Option<Arc<RawValue>>,
+    /// The provider's name for the turn, where it has one that can be referred to.
+    pub id: Option<Arc<str>>,
 }
 
 /// A complete tool call.

@@ -206,7 +206,7 @@ fn doctor_exits_with_1_and_the_mend_when_the_model_cannot_run() {
         ("", None, "set ANTHROPIC_API_KEY"),
         ("model = \"anthropic/m\"", None, "ANTHROPIC_API_KEY is not set"),
         ("model = \"anthropc/m\"", None, "did you mean `anthropic`?"),
-        ("model = \"google/m\"", Some(("GEMINI_API_KEY", "canary")), "not in this version"),
+        ("model = \"google/m\"", None, "GEMINI_API_KEY is not set"),
         ("model = ", Some(("ANTHROPIC_API_KEY", "canary")), "config.toml:1:9"),
         (&closed, Some(("OPENAI_API_KEY", "canary")), "cannot be reached"),
     ] {
@@ -215,6 +215,8 @@ fn doctor_exits_with_1_and_the_mend_when_the_model_cannot_run() {
         let reason = report["model"]["reason"].as_str().unwrap();
         assert!(reason.contains(words), "{user}: {reason}");
         let asked = report["providers"].as_array().unwrap().iter().filter(|it| it.get("reachable").is_some());
+        // Ollama needs no key, and is at this machine's own address.
+        let asked = asked.filter(|it| it["name"] != "ollama");
         assert_eq!(asked.count(), usize::from(user == closed), "an address is called only if its model could run");
     }
 }

@@ -288,7 +288,7 @@ fn a_model_that_cannot_run_is_told_with_its_mend() {
         ("model = \"anthropic/x\"", Some(("ANTHROPIC_API_KEY", "a b")), "holds characters that no key has"),
         ("model = \"antropic/x\"", None, "did you mean `anthropic`?"),
         ("model = \"corp/x\"", None, "define it in [providers.corp]"),
-        ("model = \"google/x\"", Some(("GEMINI_API_KEY", "k")), "not in this version"),
+        ("model = \"google/x\"", None, "GEMINI_API_KEY is not set"),
         ("model = \"corp/x\"\n[providers.corp]\nbase_url = \"https://c.example\"", None, "needs `kind`"),
         ("model = \"corp/x\"\n[providers.corp]\nkind = \"openai\"", None, "needs `base_url`"),
         ("model = \"openai/x\"\n[providers.openai]\nbase_url = 3", Some(("OPENAI_API_KEY", "k")), "config.toml:3:12"),

@@ -38,7 +38,11 @@ impl<W: Write> Page<'_, W> {
 
 pub(super) fn report(out: &mut impl Write, report: &Report, coloured: bool) -> io::Result<()> {
     writeln!(out, "ropeway {} ({}, {})", report.version, report.build, report.platform)?;
-    writeln!(out, "talks to providers of kind {}", report.protocols.join(", "))?;
+    write!(out, "talks to providers of kind {}", report.protocols.join(", "))?;
+    match &report.left_out[..] {
+        [] => writeln!(out)?,
+        kinds => writeln!(out, "; built without {}, which `--features` adds", kinds.join(", "))?,
+    }
     match report.grammars.join(", ") {
         none if none.is_empty() => writeln!(out, "built without grammars: no outlines, no check of an edit's syntax")?,
         known => writeln!(out, "has grammars for {known}")?,
@@ -51,10 +55,16 @@ pub(super) fn report(out: &mut impl Write, report: &Report, coloured: bool) -> i
         None => page.line(Mark::Good, &format!("{name}{origin} can run"))?,
         Some(reason) => page.line(Mark::Bad, &format!("{name}{origin} cannot run: {reason}"))?,
     }
+    if let Some(unknown) = &report.model.unknown {
+        page.line(Mark::Neutral, unknown)?;
+    }
     page.head("Providers")?;
+    let wanted = report.model.id.as_deref().and_then(|id| id.split_once('/')).map(|(provider, _)| provider);
     for provider in &report.providers {
         let (mark, text) = provider_line(provider);
-        page.line(mark, &text)?;
+        // That a server nobody asked for is not there, such as the built-in Ollama, is no fault.
+        let missed = matches!(mark, Mark::Bad) && wanted != Some(provider.name.as_str());
+        page.line(if missed { Mark::Neutral } else { mark }, &text)?;
     }
     page.head("Configuration")?;
     if report.files.is_empty() {

@@ -3,41 +3,10 @@
 //! Its fields stay in the order and the bytes of `content_block_start`; only those that the deltas build are replaced
 //! by what they built. So a thinking block keeps its signature, and a field we do not know survives.
 
-use std::collections::HashSet;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::llm::fields::{quote, replace};
 use crate::llm::surrogates::Piecewise;
-
-/// An object's fields as they came.
-pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::new();
-                let mut seen = HashSet::new();
-                while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    if seen.insert(name.clone()) {
-                        fields.push((name, value));
-                    }
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
-}
 
 /// What a block is to us.
 #[derive(Debug)]
@@ -89,32 +58,6 @@ impl Block {
         if replaced.is_empty() {
             return Some(self.start.get().to_owned());
         }
-        let fields: Fields<'_> = serde_json::from_str(self.start.get()).ok()?;
-        let mut out = String::from("{");
-        let mut field = |name: &str, value: &str| {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            out.push_str(&quote(name));
-            out.push(':');
-            out.push_str(value);
-        };
-        for (name, value) in &fields.0 {
-            match replaced.iter().position(|(new, _)| new == name) {
-                Some(at) => field(name, &replaced.swap_remove(at).1),
-                None => field(name, value.get()),
-            }
-        }
-        replaced.sort_unstable_by_key(|(name, _)| *name);
-        for (name, value) in &replaced {
-            field(name, value);
-        }
-        out.push('}');
-        Some(out)
+        replace(self.start.get(), replaced)
     }
-}
-
-/// A JSON string.
-fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -9,12 +9,14 @@ use serde_json::value::RawValue;
 use super::block::{Block, Content};
 use crate::llm::calls::{Calls, is_object};
 use crate::llm::failure::{Failure, classify, clip};
-use crate::llm::provider::Decode;
+use crate::llm::provider::{Decode, bad_event};
 use crate::llm::surrogates::{Piecewise, Wtf};
 use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 
 /// The most blocks of one answer: text, thinking, calls and the provider's own tools together.
 const MAX_BLOCKS: usize = 4096;
+/// A longer name of a message cannot be referred to.
+const MAX_ID: usize = 200;
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -36,6 +38,10 @@ struct Event<'a> {
 
 #[derive(Deserialize)]
 struct MessageStart<'a> {
+    #[serde(borrow, default)]
+    id: Option<Wtf<'a>>,
+    #[serde(borrow, default)]
+    diagnostics: Option<&'a RawValue>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
 }
@@ -98,6 +104,8 @@ pub(super) struct Decoder {
     usage: Option<WireUsage>,
     stop: Option<String>,
     refusal: Option<String>,
+    id: Option<Arc<str>>,
+    cache_miss: Option<String>,
     done: bool,
 }
 
@@ -264,14 +272,16 @@ impl Decoder {
             }
         });
         let calls = self.calls.finished().map(|(call, _)| call.clone()).collect();
-        let turn = AssistantTurn { origin: Arc::clone(&self.origin), text, calls, raw: raw.map(Arc::from) };
-        out.push(StreamEvent::Done(Box::new(Response {
-            turn,
-            stop: self.stop(),
-            usage,
-            request_id: None,
-            cache_miss: None,
-        })));
+        let turn = AssistantTurn {
+            origin: Arc::clone(&self.origin),
+            text,
+            calls,
+            raw: raw.map(Arc::from),
+            id: self.id.take(),
+        };
+        let cache_miss = self.cache_miss.take();
+        let response = Response { turn, stop: self.stop(), usage, request_id: None, cache_miss };
+        out.push(StreamEvent::Done(Box::new(response)));
     }
 }
 
@@ -287,7 +297,14 @@ impl Decode for Decoder {
         let kind = event.r#type.as_ref().map(Wtf::text);
         let index = event.index.unwrap_or(0);
         match kind.as_deref().unwrap_or(name) {
-            "message_start" => self.usage(event.message.and_then(|message| message.usage)),
+            "message_start" => {
+                if let Some(message) = event.message {
+                    self.usage(message.usage);
+                    let id = message.id.as_ref().map(Wtf::text).filter(|id| !id.is_empty() && id.len() <= MAX_ID);
+                    self.id = id.as_deref().map(Arc::from);
+                    self.cache_miss = message.diagnostics.and_then(cache_miss);
+                }
+            }
             "content_block_start" => {
                 if let Some(block) = event.content_block {
                     self.start(index, block, out)?;
@@ -326,14 +343,26 @@ impl Decode for Decoder {
     }
 }
 
-fn bad_event(error: &serde_json::Error) -> Failure {
-    Failure::bad_response(format!("an event of the stream is not the JSON it should be: {error}"))
-}
-
+/// What a refusal was about, with the provider's own words for it.
 fn category(details: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
     struct Details {
         category: Option<String>,
+        explanation: Option<String>,
     }
-    serde_json::from_str::<Details>(details.get()).ok()?.category.map(|category| clip(&category, 200))
+    let details = serde_json::from_str::<Details>(details.get()).ok()?;
+    let said: Vec<_> = details.category.into_iter().chain(details.explanation).collect();
+    (!said.is_empty()).then(|| clip(&said.join(": "), 400))
+}
+
+/// Why the prefix was not in the cache: a word, or an object that begins with one.
+fn cache_miss(diagnostics: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Diagnostics<'a> {
+        #[serde(borrow)]
+        cache_miss_reason: Option<&'a RawValue>,
+    }
+    let reason = serde_json::from_str::<Diagnostics<'_>>(diagnostics.get()).ok()?.cache_miss_reason?.get();
+    let reason = serde_json::from_str::<String>(reason).unwrap_or_else(|_| reason.to_owned());
+    (reason != "null").then(|| clip(&reason, 300))
 }

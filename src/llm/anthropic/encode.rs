@@ -1,8 +1,9 @@
 //! A conversation as a messages body.
 //!
 //! The API wants user and assistant in turn, all results of a turn in the one message that follows it, and no empty
-//! text. Cache marks stand where the prefix will be asked for again: after tools and system, and on the last two
-//! messages that are not the model's (two, because a look-up goes back only 20 blocks and a turn may have more calls).
+//! text. Cache marks stand where the prefix will be asked for again: after the tools, after the system text, and on the
+//! last two messages that are not the model's (two, because a look-up goes back only 20 blocks and a turn may have more
+//! calls). That makes four, which is all the API takes.
 
 use std::borrow::Cow;
 
@@ -15,24 +16,40 @@ use super::{VERSION, version};
 use crate::config::ProviderConfig;
 use crate::llm::body::{Field, body as write_body};
 use crate::llm::calls::is_object;
-use crate::llm::provider::made_by;
+use crate::llm::provider::{empty_object, fit_id, made_by};
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolResult};
 
 /// Options that are ours to read, not the server's.
-const READ: [&str; 5] = ["version", "beta", "auth", "path_prefix", "prompt_cache"];
+const READ: [&str; 7] =
+    ["version", "beta", "auth", "path_prefix", "prompt_cache", "eager_input_streaming", "diagnostics"];
+/// Longer names of calls from elsewhere are shortened.
+const MAX_ID: usize = 64;
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct CacheControl {
     r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<&'static str>,
 }
 
-const MARK: CacheControl = CacheControl { r#type: "ephemeral" };
+/// The mark that the option `prompt_cache` asks for.
+fn mark_of(provider: &ProviderConfig) -> Option<CacheControl> {
+    let ttl = match provider.options.get("prompt_cache") {
+        Some(Value::Bool(false)) => return None,
+        Some(Value::String(ttl)) if ttl == "1h" => Some("1h"),
+        // Five minutes is what the API takes without a word.
+        _ => None,
+    };
+    Some(CacheControl { r#type: "ephemeral", ttl })
+}
 
 #[derive(Serialize)]
 struct Tool<'a> {
     name: &'a str,
     description: &'a str,
     input_schema: &'a RawValue,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    eager_input_streaming: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<CacheControl>,
 }
@@ -74,8 +91,16 @@ struct ToolChoice {
     disable_parallel_tool_use: bool,
 }
 
+/// Asks why the cache did not know what this message's request had put there.
+#[derive(Serialize)]
+struct Diagnostics<'a> {
+    previous_message_id: &'a str,
+}
+
 pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes, LlmError> {
-    let cache = provider.options.get("prompt_cache").and_then(Value::as_bool).unwrap_or(true);
+    let cache = mark_of(provider);
+    let is_set = |option: &str| provider.options.get(option) == Some(&Value::Bool(true));
+    let eager_input_streaming = is_set("eager_input_streaming");
     let system_text = if request.system.trim().is_empty() { None } else { Some(&*request.system) };
     let mut tools: Vec<_> = request
         .tools
@@ -84,17 +109,25 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
             name: tool.name,
             description: tool.description,
             input_schema: &tool.schema,
+            eager_input_streaming,
             cache_control: None,
         })
         .collect();
-    if let Some(last) = tools.last_mut().filter(|_| cache && system_text.is_none()) {
-        last.cache_control = Some(MARK);
+    if let Some(last) = tools.last_mut() {
+        last.cache_control = cache;
     }
-    let system = system_text.map(|text| [Block::Text { text, cache_control: cache.then_some(MARK) }]);
+    let system = system_text.map(|text| [Block::Text { text, cache_control: cache }]);
     let mut messages = messages(request, provider);
-    if cache {
-        mark(&mut messages);
+    // A mark of the user's at the top follows the conversation by itself, and counts among the four.
+    if let Some(control) = cache.filter(|_| !provider.options.contains_key("cache_control")) {
+        mark(&mut messages, control);
     }
+    let previous = request.messages.iter().rev().find_map(|message| match message {
+        Message::Assistant(turn) => Some(turn),
+        _ => None,
+    });
+    let previous = previous.filter(|turn| is_set("diagnostics") && made_by(&turn.origin, provider));
+    let diagnostics = previous.and_then(|turn| turn.id.as_deref()).map(|id| Diagnostics { previous_message_id: id });
     let serial = ToolChoice { r#type: "auto", disable_parallel_tool_use: true };
 
     let mut fields: Vec<Field<'_>> =
@@ -110,6 +143,9 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
     }
     if let Some(system) = &system {
         fields.push(("system", system));
+    }
+    if let Some(diagnostics) = &diagnostics {
+        fields.push(("diagnostics", diagnostics));
     }
     fields.push(("messages", &messages));
     write_body(&fields, &provider.options, &READ)
@@ -158,7 +194,7 @@ fn user<'w, 'a>(wire: &'w mut Vec<WireMessage<'a>>) -> &'w mut Vec<Block<'a>> {
 
 fn tool_result(result: &ToolResult, echoed: bool) -> Block<'_> {
     Block::ToolResult {
-        tool_use_id: id(result.call.as_str(), echoed),
+        tool_use_id: fit_id(result.call.as_str(), MAX_ID, echoed),
         content: &result.content,
         is_error: result.is_error,
         cache_control: None,
@@ -173,43 +209,26 @@ fn neutral(turn: &AssistantTurn) -> Vec<Block<'_>> {
     }
     content.extend(turn.calls.iter().map(|call| {
         Block::ToolUse {
-            id: id(call.id.as_str(), false),
+            id: fit_id(call.id.as_str(), MAX_ID, false),
             name: &call.name,
             input: Some(&*call.arguments)
                 .filter(|text| is_object(text))
                 .and_then(|text| serde_json::from_str(text).ok())
-                .unwrap_or(&EMPTY),
+                .unwrap_or_else(|| empty_object()),
         }
     }));
     content
 }
 
-/// The input of a call whose arguments are none.
-static EMPTY: std::sync::LazyLock<Box<RawValue>> =
-    std::sync::LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"));
-
-/// An id as this API takes it: letters, digits, `_` and `-`. What had to be changed gets a mark of what it was, so
-/// that two ids stay two.
-fn id(id: &str, as_it_is: bool) -> Cow<'_, str> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if as_it_is || (!id.is_empty() && id.bytes().all(fits)) {
-        return Cow::Borrowed(id);
-    }
-    let mark =
-        id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    let plain: String = id.bytes().take(40).map(|byte| if fits(byte) { char::from(byte) } else { '_' }).collect();
-    Cow::Owned(format!("{plain}_{mark:016x}"))
-}
-
 /// Marks the last block of the last two messages of ours.
-fn mark(messages: &mut [WireMessage<'_>]) {
+fn mark(messages: &mut [WireMessage<'_>], control: CacheControl) {
     let ours = messages.iter_mut().rev().filter_map(|message| match message {
         WireMessage::Ours { role: "user", content } => content.last_mut(),
         _ => None,
     });
     for block in ours.take(2) {
         if let Block::Text { cache_control, .. } | Block::ToolResult { cache_control, .. } = block {
-            *cache_control = Some(MARK);
+            *cache_control = Some(control);
         }
     }
 }
@@ -288,16 +307,38 @@ mod tests {
     fn marks_stand_on_the_system_and_on_our_last_two_messages() {
         let messages = vec![user("a"), turn(&["i"]), results(&["i"]), turn(&["j"]), results(&["j"])];
         let marked = encoded(&request(messages.clone()), json!({}));
-        assert_eq!(marked.to_string().matches("cache_control").count(), 3);
+        assert_eq!(marked.to_string().matches("cache_control").count(), 4);
+        assert!(marked["tools"][0].get("cache_control").is_some());
         assert!(marked["system"][0].get("cache_control").is_some());
         assert!(marked["messages"][4]["content"][0].get("cache_control").is_some());
         assert!(marked["messages"][2]["content"][0].get("cache_control").is_some());
         let plain = encoded(&request(messages.clone()), json!({"prompt_cache": false}));
         assert!(!plain.to_string().contains("cache_control"));
+        let hour = encoded(&request(messages.clone()), json!({"prompt_cache": "1h"}));
+        assert_eq!(hour["system"][0]["cache_control"], json!({"type": "ephemeral", "ttl": "1h"}));
+        let top = encoded(&request(messages.clone()), json!({"cache_control": {"type": "ephemeral"}}));
+        assert_eq!(top.to_string().matches("cache_control").count(), 3, "{top}");
         let mut without_system = request(messages);
         without_system.system = Arc::from(" ");
         let body = encoded(&without_system, json!({}));
         assert!(body.get("system").is_none() && body["tools"][0].get("cache_control").is_some());
+    }
+
+    #[test]
+    fn arguments_stream_as_they_are_written_and_a_cache_miss_is_asked_about_where_the_user_wants_it() {
+        let said = Message::Assistant(Arc::new(AssistantTurn {
+            origin: Arc::from("p/m"),
+            text: "so".to_owned(),
+            id: Some(Arc::from("msg_1")),
+            ..AssistantTurn::default()
+        }));
+        let request = request(vec![user("a"), said, user("b")]);
+        let plain = encoded(&request, json!({}));
+        assert!(plain.get("diagnostics").is_none() && plain["tools"][0].get("eager_input_streaming").is_none());
+        let wanted = encoded(&request, json!({"diagnostics": true, "eager_input_streaming": true}));
+        assert_eq!(wanted["diagnostics"], json!({"previous_message_id": "msg_1"}));
+        assert_eq!(wanted["tools"][0]["eager_input_streaming"], true);
+        assert!(wanted.get("eager_input_streaming").is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::llm::calls::{Calls, Piece};
 use crate::llm::failure::{Again, Failure, classify, clip};
 use crate::llm::openai::encode::{Assistant, ReasoningField};
-use crate::llm::provider::Decode;
+use crate::llm::provider::{Decode, bad_event};
 use crate::llm::surrogates::{Piecewise, Wtf};
 use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 
@@ -211,7 +211,7 @@ impl Decoder {
         let stop = self.stop();
         let text = std::mem::take(if self.text.text.is_empty() { &mut self.refusal.text } else { &mut self.text.text });
         let calls = self.calls.finished().map(|(call, _)| call.clone()).collect();
-        let turn = AssistantTurn { origin: Arc::clone(&self.origin), text, calls, raw };
+        let turn = AssistantTurn { origin: Arc::clone(&self.origin), text, calls, raw, id: None };
         out.push(StreamEvent::Done(Box::new(Response {
             turn,
             stop,
@@ -240,9 +240,7 @@ impl Decode for Decoder {
             return Ok(());
         }
         let text = String::from_utf8_lossy(data);
-        let chunk: Chunk<'_> = serde_json::from_str(&text).map_err(|error| {
-            Failure::bad_response(format!("an event of the stream is not the JSON it should be: {error}"))
-        })?;
+        let chunk: Chunk<'_> = serde_json::from_str(&text).map_err(|error| bad_event(&error))?;
         if chunk.error.is_some_and(|error| error.get() != "null") {
             return Err(classify(None, &HeaderMap::new(), data));
         }

@@ -9,11 +9,9 @@ use crate::config::ProviderConfig;
 use crate::llm::body::{Field, body as write_body};
 use crate::llm::calls::is_object;
 use crate::llm::endpoint::text_option;
+use crate::llm::openai::READ;
 use crate::llm::provider::made_by;
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolSpec};
-
-/// Options that are ours to read, not the server's.
-const READ: [&str; 3] = ["api", "max_tokens_field", "echo_reasoning"];
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -172,7 +170,10 @@ fn assistant<'a>(turn: &'a AssistantTurn, provider: &ProviderConfig) -> WireMess
             && raw.get().contains("\"reasoning")
     };
     match &turn.raw {
-        Some(raw) if made_by(&turn.origin, provider) && !unwanted(raw) => WireMessage::Echo(raw),
+        // A list is a turn of the other API of this provider.
+        Some(raw) if made_by(&turn.origin, provider) && !unwanted(raw) && !raw.get().starts_with('[') => {
+            WireMessage::Echo(raw)
+        }
         _ => {
             let calls = turn.calls.iter().map(|call| (call, None));
             WireMessage::Assistant(Assistant::new(&turn.text, "", (ReasoningField::None, ""), calls))
@@ -246,6 +247,7 @@ mod tests {
             text: "x".to_owned(),
             calls: Vec::new(),
             raw: Some(Arc::from(RawValue::from_string(raw.to_owned()).unwrap())),
+            id: None,
         })));
         let echoed = encoded(&request, "https://a.b/v1", json!({}));
         assert_eq!(echoed["messages"][1], serde_json::from_str::<Value>(raw).unwrap());

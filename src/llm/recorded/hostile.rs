@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::{anthropic, check_invariants, openai, read};
 use crate::llm::anthropic::Anthropic;
-use crate::llm::openai::OpenAi;
+use crate::llm::google::Google;
+use crate::llm::ollama::Ollama;
+use crate::llm::openai::{OpenAi, Responses};
 use crate::llm::provider::Provider;
 
 const FINISH: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
@@ -67,9 +69,11 @@ fn json_of_another_shape_is_an_error_or_nothing() {
     }
 }
 
-fn streams() -> impl Strategy<Value = (bool, String)> {
-    let openai = prop::collection::vec(
-        prop::sample::select(vec![
+/// Events of each vendor, to be shuffled.
+const BAGS: [(&dyn Provider, &[&str]); 5] = [
+    (
+        &OpenAi,
+        &[
             r#"{"choices":[{"index":0,"delta":{"content":"a\ud83d"}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"content":"\ude00"}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"reasoning":"r"}}]}"#,
@@ -80,12 +84,12 @@ fn streams() -> impl Strategy<Value = (bool, String)> {
             r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"i","function":{"name":"","arguments":"]"}}]}}]}"#,
             FINISH,
             "[DONE]",
-        ]),
-        0..14,
-    );
-    let anthropic = prop::collection::vec(
-        prop::sample::select(vec![
-            r#"{"type":"message_start","message":{"usage":{"input_tokens":18446744073709551615,"cache_read_input_tokens":9}}}"#,
+        ],
+    ),
+    (
+        &Anthropic,
+        &[
+            r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":18446744073709551615,"cache_read_input_tokens":9},"diagnostics":{"cache_miss_reason":{"x":1}}}}"#,
             r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"\ud83d"}}"#,
             r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}"#,
             r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"i","name":"a","input":{}}}"#,
@@ -96,29 +100,76 @@ fn streams() -> impl Strategy<Value = (bool, String)> {
             r#"{"type":"content_block_stop","index":1}"#,
             r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":3}}"#,
             r#"{"type":"message_stop"}"#,
-        ]),
-        0..14,
-    );
-    let join = |events: Vec<&str>| events.iter().map(|event| format!("data: {event}\n\n")).collect::<String>();
-    prop_oneof![
-        openai.prop_map(move |events| (true, join(events))),
-        anthropic.prop_map(move |events| (false, join(events)))
-    ]
+        ],
+    ),
+    (
+        &Google,
+        &[
+            r#"{"candidates":[{"content":{"parts":[{"text":"a\ud83d"}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"\ude00","thoughtSignature":"s"}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"r\ud83d","thought":true},{"functionCall":{"name":"a","args":{"x":"\ud83d"}}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"functionCall":{"id":"i","name":"","args":[1]}},{"functionCall":{"id":"i"}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"odd":{}}]}}],"usageMetadata":{"promptTokenCount":18446744073709551615,"toolUsePromptTokenCount":1}}"#,
+            r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#,
+            r#"{"candidates":[{"finishReason":"STOP"}]}"#,
+            r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#,
+        ],
+    ),
+    (
+        &Responses,
+        &[
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"id":"m","type":"message"}}"#,
+            r#"{"type":"response.output_item.added","output_index":1,"item":{"id":"f","type":"function_call","call_id":"c","name":"a"}}"#,
+            r#"{"type":"response.output_item.added","item":{"type":"function_call","name":""}}"#,
+            r#"{"type":"response.output_text.delta","item_id":"m","delta":"a\ud83d"}"#,
+            r#"{"type":"response.output_text.delta","output_index":0,"delta":"\ude00"}"#,
+            r#"{"type":"response.reasoning_text.delta","delta":"r"}"#,
+            r#"{"type":"response.refusal.delta","item_id":"m","delta":"no"}"#,
+            r#"{"type":"response.function_call_arguments.delta","item_id":"f","delta":"{\"x\":"}"#,
+            r#"{"type":"response.function_call_arguments.delta","delta":"1}"}"#,
+            r#"{"type":"response.function_call_arguments.done","item_id":"f","arguments":"{\"x\":1}"}"#,
+            r#"{"type":"response.output_item.done","output_index":1,"item":{"id":"f","type":"function_call","call_id":"c","name":"a","arguments":"{\"x\":1}"}}"#,
+            r#"{"type":"response.output_item.done","item":{"id":"m","type":"message","content":[{"type":"output_text","text":"\ud83d"}]}}"#,
+            r#"{"type":"response.output_item.done","item":{"type":"odd"}}"#,
+            r#"{"type":"response.completed","response":{"output":[{"type":"message","content":[{"text":"b"}]},{"type":"function_call","arguments":{}}]}}"#,
+            r#"{"type":"response.incomplete","response":{"incomplete_details":{"reason":"max_output_tokens"}}}"#,
+        ],
+    ),
+    (
+        &Ollama,
+        &[
+            r#"{"message":{"content":"a\ud83d"}}"#,
+            r#"{"message":{"content":"\ude00","thinking":"r\ud83d"}}"#,
+            r#"{"message":{"tool_calls":[{"function":{"name":"a","arguments":{"x":"\ud83d"}}},{"function":{}}]}}"#,
+            r#"{"message":{"tool_calls":[{"id":"i","function":{"name":"","arguments":"{\"x\":"}}]}}"#,
+            r#"{"done":true,"done_reason":"length","eval_count":18446744073709551615}"#,
+            r#"{"done":true}"#,
+        ],
+    ),
+];
+
+fn streams() -> impl Strategy<Value = (usize, String)> {
+    (0..BAGS.len()).prop_flat_map(|vendor| {
+        let events = prop::collection::vec(prop::sample::select(BAGS[vendor].1), 0..14);
+        let join = move |events: Vec<&str>| {
+            let event = |event: &&str| if vendor == 4 { format!("{event}\n") } else { format!("data: {event}\n\n") };
+            (vendor, events.iter().map(event).collect::<String>())
+        };
+        events.prop_map(join)
+    })
 }
 
 proptest! {
     #[test]
-    fn events_in_any_order_keep_the_rules((is_openai, stream) in streams()) {
-        let codec: &dyn Provider = if is_openai { &OpenAi } else { &Anthropic };
-        check_invariants(&read(codec, &[stream.as_bytes()]));
+    fn events_in_any_order_keep_the_rules((vendor, stream) in streams()) {
+        check_invariants(&read(BAGS[vendor].0, &[stream.as_bytes()]));
     }
 
     #[test]
     fn damaged_streams_keep_the_rules(
-        (is_openai, stream) in streams(),
+        (vendor, stream) in streams(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {
-        let codec: &dyn Provider = if is_openai { &OpenAi } else { &Anthropic };
         let mut bytes = stream.into_bytes();
         for (at, byte) in damage {
             if !bytes.is_empty() {
@@ -126,6 +177,6 @@ proptest! {
                 bytes[at] = byte;
             }
         }
-        check_invariants(&read(codec, &[&bytes]));
+        check_invariants(&read(BAGS[vendor].0, &[&bytes]));
     }
 }

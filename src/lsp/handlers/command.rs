@@ -112,7 +112,10 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
         }
         commands::LIST_MODELS => {
             let Nothing {} = argument(&command, &arguments)?;
-            Ok(json!(crate::agent::models::list(&agent.config.current())))
+            let (config, llm) = (agent.config.current(), &agent.runs.services().llm);
+            // Nothing else waits for this handler, and it waits for no model: lists come in milliseconds or not at all.
+            crate::agent::models::refresh(llm, &config).await;
+            Ok(json!(crate::agent::models::list(&config, llm.catalogue())))
         }
         commands::SET_MODEL => {
             let OfModel { model } = argument(&command, &arguments)?;
@@ -183,7 +186,9 @@ impl Drop for CancelOnDrop {
 
 fn set_model(agent: &Agent, name: &str) -> Result<Value> {
     let model = model_ref(name)?;
-    if let Err(error) = crate::agent::models::resolve(&agent.config.current(), Some(&model)) {
+    if let Err(error) =
+        crate::agent::models::resolve(&agent.config.current(), agent.runs.services().llm.catalogue(), Some(&model))
+    {
         return Err(Error::invalid_params(format!("{}. {}", error.message, error.hint)));
     }
     agent.runs.choose_model(model.clone());

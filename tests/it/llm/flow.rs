@@ -219,5 +219,5 @@ async fn a_provider_can_be_asked_whether_it_is_there() {
     assert_eq!(refused.status, Some(401));
     assert!(!format!("{refused:?}").contains(KEY));
     let asked = &model.requests()[0];
-    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/v1/models"));
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/v1/models?limit=1000"));
 }
