@@ -2,7 +2,7 @@
 //!
 //! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages; `history` keeps a
 //! conversation valid. `phase` is the loop as a pure machine; `turn` streams one model call; `run` performs what
-//! `phase` asks for; `approval` asks the user about a call. `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the
+//! `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it. `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the
 //! tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all.
 
 pub mod action;
@@ -16,6 +16,7 @@ pub mod models;
 pub mod offer;
 pub mod order;
 pub mod outcome;
+pub mod permit;
 pub mod phase;
 pub mod prompt;
 pub mod propose;

@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod cache;
+pub mod command;
 pub mod create_file;
 pub mod delete_file;
 pub mod diagnostics;

@@ -17,6 +17,7 @@ use crate::host::{ApplyReply, EventKind, FileChange, Proposal, Question};
 use crate::ids::RunId;
 use crate::metrics::Op;
 use crate::paths::WsPath;
+use crate::tools::command::show;
 use crate::workspace::{Conflict, Delivery, DeliveryOp, Landing, Protection};
 
 /// How long a buffer may take to show an edit that the editor says it applied. Neovim sends its change up to 150 ms
@@ -233,6 +234,7 @@ impl Courier<'_> {
 
     async fn ask(&self, path: &WsPath, reason: &str) -> bool {
         self.events.phase(RunPhase::Waiting);
+        let path = show::visible(&path.to_string());
         let message = format!("Ropeway wants to change {path}: {reason}. Allow it?");
         self.events.emit(EventKind::Approval { message: message.clone(), answer: None });
         let choices = vec!["Allow once", "Deny"];

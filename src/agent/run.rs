@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::events::{Events, RunPhase};
 use super::history::History;
 use super::outcome::{ErrorCode, OutcomeError, RunUsage, Timing};
+use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
 use super::services::Services;
 use super::turn::{Turn, TurnEvent};
@@ -26,7 +27,6 @@ use crate::llm::models::ModelInfo;
 use crate::llm::{LlmError, Request, StreamEvent, ToolCall, ToolResult, Usage};
 use crate::metrics::{Op, RunningTool, Spent};
 use crate::tools::output::Output;
-use crate::tools::policy::{self, Verdict};
 use crate::tools::registry::{Toolset, Used};
 use crate::tools::scheduler::{Begun, Finished, Gate, Submission};
 use crate::tools::tool::{Cancel, Planned, ToolContext, ToolError};
@@ -111,8 +111,9 @@ pub struct Run<'a> {
     phase: Phase,
     turn: Option<Turn>,
     planned: HashMap<CallId, Result<Planned, ToolError>>,
-    /// Calls that a rule wants asked, with the rule.
-    asked: HashMap<CallId, String>,
+    /// Calls that have to be cleared before they start.
+    doubts: HashMap<CallId, Doubt>,
+    permit: Permit,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
     tools_cancel: Cancel,
     gate: Gate,
@@ -140,7 +141,12 @@ impl<'a> Run<'a> {
             phase: Phase::new(limits),
             turn: None,
             planned: HashMap::new(),
-            asked: HashMap::new(),
+            doubts: HashMap::new(),
+            permit: Permit {
+                services: services.clone(),
+                config: plan.config.clone(),
+                approvals: plan.approvals.clone(),
+            },
             jobs: FuturesUnordered::new(),
             tools_cancel: Cancel::new(),
             gate: Gate::new(),
@@ -271,25 +277,12 @@ impl<'a> Run<'a> {
         reads_only
     }
 
-    /// Refuses what a rule denies, and notes what a rule wants asked.
+    /// Refuses what must not run, and notes what has to be cleared first.
     fn permit(&mut self, call: &ToolCall, planned: Planned) -> Result<Planned, ToolError> {
-        match policy::verdict(&self.plan.config.permissions, &call.name, &planned.effect) {
-            // Whatever no rule covers is asked where it is a command.
-            Verdict::Allow if planned.command.is_some() => {
-                self.asked.insert(call.id.clone(), "run_command".into());
-                Ok(planned)
-            }
-            Verdict::Allow => Ok(planned),
-            Verdict::Ask(rule) => {
-                self.asked.insert(call.id.clone(), rule);
-                Ok(planned)
-            }
-            Verdict::Deny(rule) => {
-                let text =
-                    format!("the user's rule `{rule}` forbids this call; do without it, or say that you cannot go on");
-                Err(ToolError::ForModel(text))
-            }
+        if let Some(doubt) = self.permit.judge(&call.name, &planned)? {
+            self.doubts.insert(call.id.clone(), doubt);
         }
+        Ok(planned)
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -360,21 +353,17 @@ impl<'a> Run<'a> {
                     gate: gated.then(|| self.gate.clone()),
                     on_start: Some(Box::new(started)),
                 };
-                let Some(rule) = self.asked.remove(&id) else {
+                let Some(doubt) = self.doubts.remove(&id) else {
                     let work = self.services.scheduler.submit(submission);
                     self.jobs.push(Box::pin(async move { Job::of(id, name, summary, work.await) }));
                     return;
                 };
-                let (services, events) = (self.services.clone(), self.events.clone());
-                let approvals = self.plan.approvals.clone();
+                let cleared = self.permit.clone().run(self.events.clone(), submission, summary.clone(), doubt);
                 self.jobs.push(Box::pin(async move {
-                    let run = submission.run.clone();
-                    if approvals.ask(&*services.host, &events, &run, &rule, &summary).await {
-                        let finished = services.scheduler.submit(submission).await;
-                        return Job::of(id, name, summary, finished);
+                    match cleared.await {
+                        Ok(finished) => Job::of(id, name, summary, finished),
+                        Err(error) => Job::refused(id, name, summary, error),
                     }
-                    let text = format!("the user did not allow this call (rule `{rule}`); do without it");
-                    Job::refused(id, name, summary, ToolError::ForModel(text))
                 }));
             }
             Err(error) => {

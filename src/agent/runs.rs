@@ -110,11 +110,12 @@ pub struct Active {
 impl Runs {
     /// None yet.
     pub fn new(services: Services) -> Arc<Self> {
+        let approvals = Approvals::new(services.sandbox.env());
         Arc::new(Self {
             services,
             state: Mutex::default(),
             tasks: TaskTracker::new(),
-            approvals: Approvals::default(),
+            approvals,
             closing: CancellationToken::new(),
         })
     }

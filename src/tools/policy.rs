@@ -1,49 +1,124 @@
-//! What the user's rules say of a call: deny before ask before allow, whatever the order.
+//! Whether a call may run: the user's rules, deny before ask before allow, whatever the order.
 //!
-//! A rule's pattern is a glob over the path below its root. A call is judged by every path it names, as asked for and
-//! without links, so that a second name of a file is no way around a rule. What a search or a listing walks over is
-//! judged file by file: see [`denied`].
+//! **Tools that take paths.** A rule's pattern is a glob over the path below its root. A call is judged by every path it
+//! names, as asked for and without links, so that a second name of a file is no way around a rule. What a search or a
+//! listing walks over is judged file by file: see [`denied`]. What no rule covers is allowed, but for files that may
+//! hold secrets: naming one is asked, unless an allow rule with a pattern covers it.
+//!
+//! **Commands.** What no rule covers is asked. A rule's pattern is the leading words of a simple command. Rules that
+//! tighten are matched against everything that a line may start (see [`super::command`]), with the program's own name
+//! and with options between the words. A rule that allows is matched word for word, must cover every part, and is
+//! obeyed
+//!
+//! - only for a line that is [simple](super::command::Simple): no rule allows what we are not sure to have understood;
+//! - only for a bare name that leads to a program outside the workspace, or for a path that the rule itself spells out;
+//! - only if no word names a file that a rule hides;
+//! - below the sandbox's full level only for commands that are [known to only read](super::command::readonly).
+//!
+//! A command that only reads is therefore not allowed by that alone; it is asked like others, and for it (and nothing
+//! else) the user is offered to allow it always: see [`remembered`]. A level of the sandbox never turns a question into
+//! a yes.
 
+mod commands;
+mod paths;
+pub mod remembered;
+
+use serde::Serialize;
+
+use super::command::Programs;
 use super::pattern::PathFilter;
-use super::tool::{Effect, Scope};
+use super::sandbox::Level;
+use super::tool::Effect;
 use crate::config::{Permissions, Rule};
-use crate::paths::{WsPath, beneath};
+use crate::paths::WsPath;
 
-/// What is to happen with a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+pub use self::remembered::{Lasting, Remembered};
+
+/// What is to happen with a call. The order is from the mildest to the strictest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It may run.
     Allow,
-    /// The user decides; the rule that says so.
-    Ask(String),
-    /// It must not run; the rule that says so.
-    Deny(String),
+    /// The user decides.
+    Ask,
+    /// It must not run.
+    Deny,
 }
 
-/// Judges a call of `tool` that touches what `effect` says. What no rule covers is allowed: tools here read and stage.
-pub fn verdict(permissions: &Permissions, tool: &str, effect: &Effect) -> Verdict {
-    let mut paths: Vec<String> = Vec::new();
-    for scope in effect.reads.iter().chain(&effect.writes) {
-        if let Scope::File(path) | Scope::Tree(path) = scope {
-            paths.push(path.rel().to_owned());
-            paths.extend(beneath::real(path).ok().map(|real: WsPath| real.rel().to_owned()));
+impl Verdict {
+    /// As the contract spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+            Self::Deny => "deny",
         }
     }
-    let first =
-        |rules: &[Rule]| rules.iter().find(|rule| rule.tool == tool && covers(rule, &paths)).map(ToString::to_string);
-    if let Some(rule) = first(&permissions.deny) {
-        return Verdict::Deny(rule);
-    }
-    first(&permissions.ask).map_or(Verdict::Allow, Verdict::Ask)
 }
 
-/// Whether a rule covers a call that names these paths. A pattern that cannot be understood covers everything: the
-/// lists it stands in only tighten.
-fn covers(rule: &Rule, paths: &[String]) -> bool {
-    let Some(pattern) = &rule.pattern else { return true };
-    match PathFilter::path(pattern) {
-        Ok(filter) => paths.iter().any(|path| filter.accepts(path)),
-        Err(_) => true,
+/// What is said of one path, or one command of a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The path or the command, with nothing in it that hides.
+    pub text: String,
+    /// What it alone would lead to.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is to happen with a call, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Assessment {
+    /// What is to happen.
+    pub verdict: Verdict,
+    /// The rule that says so.
+    pub rule: Option<String>,
+    /// Why; for the user.
+    pub reason: String,
+    /// The paths, or the commands of the line.
+    pub parts: Vec<Part>,
+    /// The question comes when the change is delivered, not before the call.
+    #[serde(skip)]
+    pub at_delivery: bool,
+    /// What an answer for a whole run is about: another call with the same key needs no other question.
+    #[serde(skip)]
+    pub key: String,
+    /// How a yes for good would be found again; `None`: it must not be kept.
+    #[serde(skip)]
+    pub lasting: Option<Lasting>,
+}
+
+/// What calls are judged by.
+#[derive(Clone, Copy)]
+pub struct Policy<'a> {
+    /// The rules.
+    pub permissions: &'a Permissions,
+    /// Where a program's name leads.
+    pub programs: &'a Programs,
+    /// How well commands are kept in; asked for only when it matters, because finding out takes some milliseconds.
+    pub level: &'a dyn Fn() -> Level,
+    /// Whether the user trusts the workspace.
+    pub trusted: bool,
+}
+
+/// A command line and its folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    /// The line.
+    pub line: &'a str,
+    /// The folder.
+    pub cwd: &'a WsPath,
+}
+
+impl Policy<'_> {
+    /// Judges a call of `tool` that touches what `effect` says, or runs `command`. Looks at the disk.
+    pub fn assess(&self, tool: &str, effect: &Effect, command: Option<Command<'_>>) -> Assessment {
+        match command {
+            Some(command) => commands::assess(self, tool, command),
+            None => paths::assess(self.permissions, tool, effect),
+        }
     }
 }
 
@@ -53,51 +128,7 @@ pub fn denied(permissions: &Permissions) -> Vec<PathFilter> {
     rules.filter_map(|rule| PathFilter::path(rule.pattern.as_deref().unwrap_or("**")).ok()).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::paths::{Root, Roots};
-
-    fn rule(tool: &str, pattern: Option<&str>) -> Rule {
-        Rule { tool: tool.into(), pattern: pattern.map(str::to_owned) }
-    }
-
-    fn judged(permissions: &Permissions, tool: &str, path: &str) -> Verdict {
-        let folder = tempfile::tempdir().unwrap();
-        let roots = Roots::new(vec![Root::open("root", folder.path()).unwrap()]);
-        verdict(permissions, tool, &Effect::reads(Scope::File(roots.resolve(path).unwrap())))
-    }
-
-    #[test]
-    fn deny_goes_before_ask_and_a_rule_is_for_its_tool_only() {
-        let permissions = Permissions {
-            allow: vec![rule("read_file", None)],
-            ask: vec![rule("read_file", Some("**/*.env")), rule("grep", None)],
-            deny: vec![rule("read_file", Some("secret/**")), rule("read_file", Some("**/.env"))],
-        };
-        assert_eq!(judged(&permissions, "read_file", "src/a.rs"), Verdict::Allow);
-        assert_eq!(judged(&permissions, "read_file", "a/b.env"), Verdict::Ask("read_file(**/*.env)".into()));
-        assert_eq!(judged(&permissions, "read_file", "secret/a.env"), Verdict::Deny("read_file(secret/**)".into()));
-        assert_eq!(judged(&permissions, "read_file", ".env"), Verdict::Deny("read_file(**/.env)".into()));
-        assert_eq!(judged(&permissions, "edit_file", "secret/a"), Verdict::Allow);
-        assert_eq!(judged(&permissions, "grep", "x"), Verdict::Ask("grep".into()));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn another_name_of_a_file_is_no_way_around_a_rule() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("secret")).unwrap();
-        std::os::unix::fs::symlink("secret", folder.path().join("open")).unwrap();
-        let roots = Roots::new(vec![Root::open("root", folder.path()).unwrap()]);
-        let effect = Effect::reads(Scope::File(roots.resolve("open/key").unwrap()));
-        let permissions = Permissions { deny: vec![rule("read_file", Some("secret/**"))], ..Permissions::default() };
-        assert!(matches!(verdict(&permissions, "read_file", &effect), Verdict::Deny(_)));
-    }
-
-    #[test]
-    fn a_pattern_that_cannot_be_understood_denies() {
-        let permissions = Permissions { deny: vec![rule("read_file", Some("[z-a"))], ..Permissions::default() };
-        assert!(matches!(judged(&permissions, "read_file", "a"), Verdict::Deny(_)));
-    }
+/// The rules of a list that are for `tool`.
+fn rules_of<'a>(rules: &'a [Rule], tool: &'a str) -> impl Iterator<Item = &'a Rule> {
+    rules.iter().filter(move |rule| rule.tool == tool)
 }

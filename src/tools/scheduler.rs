@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::output::Output;
@@ -68,6 +69,7 @@ pub struct Gate(Arc<Mutex<GateState>>);
 struct GateState {
     open: bool,
     waiting: Vec<(Arc<Shared>, RunId, Key)>,
+    told: Vec<oneshot::Sender<()>>,
 }
 
 impl Gate {
@@ -78,15 +80,34 @@ impl Gate {
 
     /// Lets all waiting calls through, and all later ones.
     pub fn open(&self) {
-        let waiting = {
+        let (waiting, told) = {
             let mut state = self.state();
             state.open = true;
-            std::mem::take(&mut state.waiting)
+            (std::mem::take(&mut state.waiting), std::mem::take(&mut state.told))
         };
+        for told in told {
+            // Who no longer waits need not be told.
+            let _ = told.send(());
+        }
         for (shared, run, key) in waiting {
             shared.queue().open(&run, key);
             shared.advance();
         }
+    }
+
+    /// Resolves once it is open.
+    pub async fn opened(&self) {
+        let told = {
+            let mut state = self.state();
+            if state.open {
+                return;
+            }
+            let (tell, told) = oneshot::channel();
+            state.told.push(tell);
+            told
+        };
+        // It cannot be gone unopened: this is one of its copies.
+        drop(told.await);
     }
 
     fn state(&self) -> MutexGuard<'_, GateState> {
