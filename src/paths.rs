@@ -14,6 +14,7 @@ pub mod beneath;
 #[cfg(not(unix))]
 #[path = "paths/portable.rs"]
 pub mod beneath;
+pub mod listing;
 pub mod root;
 #[cfg(test)]
 mod tests;

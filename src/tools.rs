@@ -14,6 +14,7 @@ pub mod edit_file;
 pub mod glob;
 pub mod grep;
 pub mod insert_lines;
+pub mod kept;
 pub mod list_dir;
 pub mod move_file;
 pub mod outline;

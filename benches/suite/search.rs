@@ -12,6 +12,7 @@ use ropeway::syntax::Parses;
 use ropeway::tools::cache::Results;
 use ropeway::tools::diagnostics::Diagnostics;
 use ropeway::tools::grep;
+use ropeway::tools::kept::Lists;
 use ropeway::tools::search::{self, Query};
 use ropeway::tools::tool::{Cancel, ToolContext, ToolLimits};
 use ropeway::tools::tree::{Tree, Wanted};
@@ -46,6 +47,7 @@ pub fn measure(report: &mut Report) {
         denied: Arc::from([]),
         commands: None,
         results: Results::default(),
+        lists: Lists::default(),
         on_staged: Arc::new(|_| {}),
     };
     let (mut files, name) = (0, format!("rg {version}"));

@@ -8,6 +8,7 @@ use crate::llm::client::Client;
 use crate::metrics::Metrics;
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
+use crate::tools::kept::Lists;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
@@ -28,6 +29,8 @@ pub struct Services {
     pub scheduler: Scheduler,
     /// Results of tools that are remembered.
     pub results: Arc<ResultStore>,
+    /// Lists of files that searches begin with.
+    pub lists: Lists,
     /// Where commands run.
     pub sandbox: Arc<Sandbox>,
     /// What the editor last reported.

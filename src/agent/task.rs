@@ -100,6 +100,7 @@ impl Task {
             denied: policy::denied(&self.config.permissions).into(),
             commands: None,
             results: self.results(),
+            lists: self.services.lists.clone(),
             on_staged: self.on_staged(events),
         };
         Ok(Plan {
@@ -123,7 +124,9 @@ impl Task {
         let ttl = Duration::from_millis(self.config.tools.cache_ttl_ms);
         let rules = policy::denied(&self.config.permissions);
         let setting = format!("{:?} {rules:?}", limits(&self.config));
-        self.services.results.for_run(ttl, setting, Arc::new(|_| None))
+        let lists = self.services.lists.clone();
+        let clock = move |path: &WsPath| lists.generation(path);
+        self.services.results.for_run(ttl, setting, Arc::new(clock))
     }
 
     /// Shows a staged edit to those who listen.

@@ -27,6 +27,7 @@ use crate::paths::{Root, Roots};
 use crate::text::{Encoding, Position, Range, diff};
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
+use crate::tools::kept::Lists;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
@@ -88,6 +89,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         registry: Registry::builtin(),
         scheduler: Scheduler::new(settings.tools.parallel()),
         results: ResultStore::new(),
+        lists: Lists::default(),
         sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
         host: Arc::new(Headless::new(disk, roots)),

@@ -18,6 +18,7 @@ use crate::llm::client::Client;
 use crate::metrics::Metrics;
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
+use crate::tools::kept::Lists;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
@@ -63,6 +64,7 @@ impl Agent {
             registry: Registry::builtin(),
             scheduler: Scheduler::new(current.tools.parallel()),
             results: ResultStore::new(),
+            lists: Lists::default(),
             sandbox,
             diagnostics: diagnostics.clone(),
             host,

@@ -119,7 +119,7 @@ impl Dir {
     }
 
     /// Opens `rel` below this folder without leaving it.
-    fn open_below(&self, rel: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_below(&self, rel: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let rel = if rel.is_empty() { "." } else { rel };
         #[cfg(target_os = "linux")]
         if guarded_open_works() {

@@ -50,11 +50,13 @@ impl Tool for Glob {
         let summary = format!("Find {}", brief(&arguments.pattern));
         let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT) as usize;
         let effect = Effect { reads: bases.iter().cloned().map(Scope::Tree).collect(), writes: Vec::new() };
+        let hidden = names_hidden(&arguments.pattern);
         let (key, depends) = cache::of_trees(&bases, Depends::Names, &(&arguments.pattern, limit));
         let inner = context.clone();
         let planned =
             Planned::blocking(effect, summary, move |cancel| find(&inner, &bases, &arguments.pattern, limit, cancel));
-        Ok(planned.remembered(context, SPEC.name, key, depends))
+        // Nobody tells of changes in hidden folders.
+        Ok(if hidden { planned } else { planned.remembered(context, SPEC.name, key, depends) })
     }
 }
 

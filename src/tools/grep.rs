@@ -60,6 +60,13 @@ struct Arguments {
     max_results: Option<u64>,
 }
 
+impl Arguments {
+    /// Whether the glob asks for names that begin with a dot.
+    fn wants_hidden(&self) -> bool {
+        self.glob.as_deref().is_some_and(|glob| !glob.starts_with('!') && names_hidden(glob))
+    }
+}
+
 static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| arguments::spec::<Arguments>("grep"));
 
 /// The tool.
@@ -76,10 +83,12 @@ impl Tool for Grep {
         let place = arguments.path.as_deref().map(|path| format!(" in {}", brief(path))).unwrap_or_default();
         let summary = format!("Search for {}{place}", brief(&arguments.pattern));
         let effect = Effect { reads: bases.iter().cloned().map(Scope::Tree).collect(), writes: Vec::new() };
+        let hidden = arguments.wants_hidden();
         let (key, depends) = cache::of_trees(&bases, Depends::Texts, &arguments);
         let inner = context.clone();
         let planned = Planned::blocking(effect, summary, move |cancel| grep(&inner, &bases, &arguments, cancel));
-        Ok(planned.remembered(context, SPEC.name, key, depends))
+        // Nobody tells of changes in hidden folders.
+        Ok(if hidden { planned } else { planned.remembered(context, SPEC.name, key, depends) })
     }
 }
 
@@ -127,7 +136,7 @@ fn grep(context: &ToolContext, bases: &[WsPath], arguments: &Arguments, cancel: 
     let first_match = context.limits.grep_first_match;
     let wanted = Wanted {
         filter: filter.as_ref(),
-        hidden: arguments.glob.as_deref().is_some_and(|glob| !glob.starts_with('!') && names_hidden(glob)),
+        hidden: arguments.wants_hidden(),
         // A list that takes half of the time for the first match is long enough to begin with.
         until: Some(begun + first_match / 2),
     };

@@ -54,7 +54,8 @@ impl Tool for ListDir {
         let (key, depends) = cache::of_trees(&bases, Depends::Names, &depth);
         let inner = context.clone();
         let planned = Planned::blocking(effect, summary, move |cancel| list(&inner, &bases, depth, cancel));
-        Ok(planned.remembered(context, SPEC.name, key, depends))
+        // Nobody tells of changes in hidden folders, which a listing of several levels shows.
+        Ok(if depth == 1 { planned.remembered(context, SPEC.name, key, depends) } else { planned })
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::cache::{Depends, Memo, Results};
 use super::diagnostics::Diagnostics;
+use super::kept::Lists;
 use super::output::{Output, OutputLimits};
 use super::pattern::PathFilter;
 use super::run_command::CommandCall;
@@ -76,6 +77,8 @@ pub struct ToolLimits {
     pub grep_first_match: Duration,
     /// Most files one `grep` looks into.
     pub grep_max_files: usize,
+    /// How long the list of a folder's files is kept after its last use; zero: it is made anew for each search.
+    pub keep_lists: Duration,
     /// Threads of one walk or search; 0: as many as there are cores.
     pub threads: usize,
     /// How long a tool may spend on finding out whether an edit broke the file's syntax, and an outline on the whole.
@@ -105,6 +108,7 @@ impl Default for ToolLimits {
             output: OutputLimits::default(),
             grep_first_match: Duration::from_secs(3),
             grep_max_files: 10_000,
+            keep_lists: Duration::from_secs(300),
             threads: 0,
             syntax: SyntaxLimits::default(),
         }
@@ -119,6 +123,7 @@ impl ToolLimits {
             grep_max_files: usize::try_from(config.grep.max_files).unwrap_or(usize::MAX),
             // Without a cache of results there is none of trees.
             syntax: SyntaxLimits { reuse: config.cache_ttl_ms > 0, ..SyntaxLimits::default() },
+            keep_lists: Duration::from_millis(config.cache_ttl_ms),
             ..Self::default()
         }
     }
@@ -143,6 +148,8 @@ pub struct ToolContext {
     pub commands: Option<Arc<Commands>>,
     /// Where results are remembered.
     pub results: Results,
+    /// The lists of files that searches begin with.
+    pub lists: Lists,
     /// Called after a file's staged state has changed.
     pub on_staged: Arc<dyn Fn(&WsPath) + Send + Sync>,
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::kept::Ask;
 use super::pattern::PathFilter;
 use super::search::Source;
 use super::tool::{Cancel, ToolContext, ToolError};
@@ -46,9 +47,22 @@ impl Tree {
         let on_disk = kind(&base);
         match on_disk {
             Some(Kind::Folder) => {
-                let files = walk::files(&base, wanted, context.limits.threads, cancel);
-                cancel.check()?;
-                (tree.rels, tree.more) = (files.rels, files.more);
+                let ask = Ask {
+                    base: &base,
+                    hidden: wanted.hidden,
+                    threads: context.limits.threads,
+                    until: wanted.until,
+                    keep: context.limits.keep_lists,
+                };
+                let Some(known) = context.lists.whole(ask, cancel) else {
+                    return Err(ToolError::for_model("cancelled"));
+                };
+                let rels = known
+                    .range
+                    .map(|at| known.list.get(at))
+                    .filter(|rel| wanted.filter.is_none_or(|filter| filter.accepts(tree.below_base(rel))));
+                tree.rels = rels.map(Into::into).collect();
+                tree.more = known.list.more;
             }
             Some(Kind::File) => tree.rels.push(base.rel().into()),
             Some(Kind::Link | Kind::Other) => {

@@ -17,6 +17,7 @@ use ropeway::ids::{DocVersion, RunId};
 use ropeway::paths::{Root, Roots};
 use ropeway::syntax::Parses;
 use ropeway::text::Text;
+use ropeway::tools::kept::Lists;
 use ropeway::tools::{
     Cancel, Diagnostics, Registry, Results, Scheduler, Submission, SyntaxLimits, ToolContext, ToolError, ToolLimits,
     Toolset,
@@ -58,6 +59,7 @@ impl Bench {
             denied: Arc::from([]),
             commands: None,
             results: Results::default(),
+            lists: Lists::default(),
             on_staged: Arc::new(move |path| seen.lock().unwrap().push(path.to_string())),
         };
         Self {
