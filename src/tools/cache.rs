@@ -222,30 +222,40 @@ pub(super) struct Memo {
     depends: Vec<Depends>,
 }
 
+/// Why a result does not come from memory.
+enum Lacking {
+    /// It was never there, or has been forgotten.
+    Unknown,
+    /// It does not hold any more.
+    Stale,
+}
+
 impl Memo {
     /// The result, if it is remembered, still holds, and finding that out needs no slow disk.
     pub(super) fn at_once(&self) -> Option<Output> {
         let local = |depends: &Depends| match depends {
             Depends::File(path) | Depends::Names(path) | Depends::Texts(path) => path.root().is_local(),
         };
-        if self.depends.iter().all(local) { self.recall() } else { None }
+        if self.depends.iter().all(local) { self.recall().ok() } else { None }
     }
 
-    fn recall(&self) -> Option<Output> {
-        let entry = self.handle.store.cache.get()?.get(&self.key)?;
+    fn recall(&self) -> Result<Output, Lacking> {
+        let entry = self.handle.store.cache.get().and_then(|cache| cache.get(&self.key)).ok_or(Lacking::Unknown)?;
         if self.stamps().as_ref() != Some(&entry.stamps) {
-            self.handle.store.stale.fetch_add(1, Ordering::Relaxed);
-            return None;
+            return Err(Lacking::Stale);
         }
         self.handle.store.hits.fetch_add(1, Ordering::Relaxed);
-        Some(entry.output.clone())
+        Ok(entry.output.clone())
     }
 
     /// The remembered result and `true`, or that of `work`, which is remembered from now on. For blocking threads.
     pub(super) fn recall_or(self, work: impl FnOnce() -> ToolResult) -> (ToolResult, bool) {
-        if let Some(output) = self.recall() {
-            return (Ok(output), true);
-        }
+        // A call may have been looked for before it came here; a miss is counted once, where the work is done.
+        match self.recall() {
+            Ok(output) => return (Ok(output), true),
+            Err(Lacking::Stale) => self.handle.store.stale.fetch_add(1, Ordering::Relaxed),
+            Err(Lacking::Unknown) => 0,
+        };
         self.handle.store.misses.fetch_add(1, Ordering::Relaxed);
         let begun = SystemTime::now();
         // Work on one file says itself what it has read; else the sight must be the same before and after.

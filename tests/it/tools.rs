@@ -5,6 +5,7 @@ mod edits;
 mod hostile;
 mod outline;
 mod reading;
+mod remembered;
 mod searching;
 mod syntax;
 

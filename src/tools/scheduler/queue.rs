@@ -121,6 +121,12 @@ impl<T> Queue<T> {
         key
     }
 
+    /// Whether no call is known any more and every slot is free.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self, slots: usize) -> bool {
+        self.runs.is_empty() && self.free == slots
+    }
+
     /// Notes something to fetch ahead. What finds no room is given back.
     pub(super) fn enter_ahead(&mut self, payload: T) -> Result<Key, T> {
         if self.ahead.len() >= MAX_AHEAD {

@@ -1,5 +1,7 @@
 //! Gated fake calls: the tests choose the interleaving and never sleep.
 
+mod ends;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 

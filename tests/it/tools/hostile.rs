@@ -166,3 +166,48 @@ fn counts_like_gigabytes_are_clamped() {
     assert!(bench.refused("insert_lines", json!({"path": "a.txt", "line": most, "text": "x"})).contains("has 1 lines"));
     assert_eq!(bench.ok("glob", json!({"pattern": "*", "limit": 0})), "a.txt");
 }
+
+#[test]
+fn whatever_is_wrong_with_the_arguments_of_any_tool_the_answer_says_what_it_takes_and_nothing_is_done() {
+    let bench = Bench::new("//- /a.txt\na\n");
+    for spec in bench.tools.specs().iter() {
+        let schema: Value = serde_json::from_str(spec.schema.get()).unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        // A value of the right type for each required argument, so that only the fault is at fault.
+        let good = |name: &str| match properties[name]["type"].as_str().unwrap() {
+            "integer" => json!(1),
+            "boolean" => json!(true),
+            _ => json!("a.txt"),
+        };
+        let required: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let fields: Vec<String> = required.iter().map(|name| format!("{}:{}", json!(name), good(name))).collect();
+        let with = |more: &str| {
+            let all: Vec<&str> = fields.iter().map(String::as_str).chain([more]).collect();
+            format!("{{{}}}", all.join(","))
+        };
+        let mut faults = vec![
+            (with(r#""frobnicate":1"#), "unknown field `frobnicate`"),
+            ("{\"".into(), "cut off"),
+            ("[]".into(), "must be one JSON object"),
+            ("{x:1}".into(), "not JSON"),
+        ];
+        for (name, property) in properties {
+            let one = format!("{}:{}", json!(name), good(name));
+            let other = if required.contains(&name.as_str()) { with(&one) } else { with(&format!("{one},{one}")) };
+            // A list is no string: its first value is at fault before its second one is seen.
+            let twice = if property["type"] == "array" { "invalid type" } else { "duplicate field" };
+            faults.push((other, twice));
+            if !required.contains(&name.as_str()) {
+                faults.push((with(&format!("{}:{{\"x\":[]}}", json!(name))), "invalid type"));
+            }
+        }
+        for (arguments, fault) in faults {
+            let said = bench.call_raw(spec.name, &arguments).unwrap_err();
+            assert!(said.contains(fault), "{}({arguments}): {said}", spec.name);
+            assert!(said.contains(&format!("Arguments of {}: ", spec.name)), "{}({arguments}): {said}", spec.name);
+            assert!(said.len() < 1_000, "{said}");
+        }
+    }
+    assert!(bench.workspace.staged(&bench.context.run).is_empty());
+}
