@@ -1,14 +1,17 @@
 //! The agent: from an action the user picked to edits proposed back to them.
 //!
 //! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages; `history` keeps a
-//! conversation valid. `phase` is the loop as a pure machine; `turn` streams one model call; `run` performs what
-//! `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it. `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the
-//! tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all.
+//! conversation valid and `context` keeps it small. `phase` is the loop as a pure machine; `turn` streams one model call;
+//! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it.
+//! `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the tasks: it starts,
+//! cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all, `analytics` the tables
+//! behind them.
 
 pub mod action;
 pub mod analytics;
 pub mod approval;
 pub mod clock;
+pub mod context;
 pub mod events;
 pub mod findings;
 pub mod history;

@@ -38,7 +38,7 @@ pub use self::profile::Profile;
 pub use self::provider::{ProviderConfig, ProviderKind, Timeouts};
 pub use self::resolve::{Config, Loaded, check_file, load};
 pub use self::sections::{
-    AgentConfig, ContextConfig, EditMode, EditsConfig, GrepConfig, LlmConfig, MonitorConfig, RecordingConfig,
+    AgentConfig, ContextConfig, EditMode, EditsConfig, GrepConfig, LlmConfig, MonitorConfig, PASSES, RecordingConfig,
     ToolsConfig,
 };
 pub use self::show::Entry;

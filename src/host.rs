@@ -125,6 +125,15 @@ pub struct RunEvent {
     pub kind: EventKind,
 }
 
+/// How large a conversation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Messages.
+    pub messages: usize,
+    /// Tokens of the whole prompt, system and tools included; an estimate but for what the provider counted.
+    pub tokens: u64,
+}
+
 /// The kinds of events; the contract names the fields.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -197,6 +206,13 @@ pub enum EventKind {
         wait_ms: u64,
         /// What went wrong.
         why: String,
+    },
+    /// The conversation was made smaller, so that the run can go on.
+    Compacted {
+        /// How large it was.
+        before: Size,
+        /// How large it is.
+        after: Size,
     },
     /// The run ended: the outcome of the contract, section 4.
     Finished {

@@ -3,12 +3,21 @@
 
 use std::sync::Arc;
 
+use super::context::gauge::{Gauge, bytes_of};
+use super::context::gist::Gist;
+use super::context::trim::Trimmed;
 use crate::llm::{AssistantTurn, Message, ToolResult};
 
 /// A conversation.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     messages: Vec<Message>,
+    /// The message that began the run at work.
+    order: usize,
+    /// What is left of messages that had to go.
+    gist: Gist,
+    /// What the provider counted.
+    gauge: Gauge,
 }
 
 impl History {
@@ -17,10 +26,60 @@ impl History {
         &self.messages
     }
 
-    /// Adds what the user says.
+    /// The messages as they are sent: what had to go is told in the first one.
+    pub fn to_send(&self) -> Vec<Message> {
+        let mut messages = self.messages.clone();
+        if let Some(gist) = self.gist.text()
+            && let Some(Message::User(text)) = messages.first_mut()
+        {
+            *text = Arc::from(format!("{text}\n\n{gist}"));
+        }
+        messages
+    }
+
+    /// Where the message stands that began the run at work.
+    pub fn order(&self) -> usize {
+        self.order
+    }
+
+    /// What the provider counted of it.
+    pub fn gauge(&mut self) -> &mut Gauge {
+        &mut self.gauge
+    }
+
+    /// Adds what the user asks for: a run begins.
     pub fn user(&mut self, text: impl Into<Arc<str>>) {
+        self.note(text);
+        self.order = self.messages.len() - 1;
+    }
+
+    /// Adds a remark in the course of a run.
+    pub fn note(&mut self, text: impl Into<Arc<str>>) {
         self.close();
         self.messages.push(Message::User(text.into()));
+    }
+
+    /// Takes a changed text of the same messages.
+    pub fn rewrite(&mut self, messages: Vec<Message>) {
+        self.messages = messages;
+        self.gauge.forget();
+    }
+
+    /// Takes what is left of it and remembers what went.
+    pub fn shorten(&mut self, trimmed: Trimmed) {
+        self.gist.take(&trimmed.gone);
+        self.messages = trimmed.messages;
+        self.order = trimmed.order;
+        self.gauge.forget();
+    }
+
+    /// Puts the model's summary in place of all that was remembered of what went, and facts beside it.
+    pub fn summarise(&mut self, summary: Option<&str>, facts: &str) {
+        if let Some(summary) = summary {
+            self.gist.summarise(summary);
+        }
+        self.gist.know(facts);
+        self.gauge.forget();
     }
 
     /// Adds the model's turn.
@@ -54,21 +113,12 @@ impl History {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.messages.clear();
+        *self = Self::default();
     }
 
     /// Bytes of text in it, all in all: what an estimate of its tokens starts from.
     pub fn bytes(&self) -> usize {
-        self.messages
-            .iter()
-            .map(|message| match message {
-                Message::User(text) => text.len(),
-                Message::Assistant(turn) => {
-                    turn.text.len() + turn.calls.iter().map(|call| call.arguments.len()).sum::<usize>()
-                }
-                Message::ToolResults(results) => results.iter().map(|result| result.content.len()).sum(),
-            })
-            .sum()
+        self.messages.iter().map(bytes_of).sum()
     }
 
     /// Answers the calls of a turn that a run left without results.

@@ -36,6 +36,10 @@ pub enum Input {
     TurnEnded(Box<Response>),
     /// The response did not come, or broke off.
     TurnFailed(LlmError),
+    /// The conversation does not fit the model's window any more, and can be made smaller.
+    NoRoom,
+    /// It has been made smaller.
+    Compacted,
     /// A tool gave its result.
     ToolEnded {
         /// Which call.
@@ -59,6 +63,8 @@ pub enum Effect {
         /// Number of this model call.
         step: u32,
     },
+    /// Make the conversation smaller; `Compacted` says when that is done.
+    Compact,
     /// Hand a call to the scheduler.
     StartTool {
         /// The call.
@@ -76,7 +82,7 @@ pub enum Effect {
     RecordTurn(Box<Response>),
     /// Add the results of the turn just recorded, in the order of its calls.
     RecordResults(Vec<ToolResult>),
-    /// Add a user message to the history.
+    /// Add a remark to the history.
     RecordUser(&'static str),
     /// The work is done: bring what is staged to the user.
     Propose,
@@ -106,6 +112,7 @@ enum State {
     Idle,
     Turn { turn: Calls },
     Acting { turn: Calls },
+    Compacting,
     Over,
 }
 
@@ -177,14 +184,23 @@ impl Phase {
             (State::Turn { .. }, Input::TurnFailed(error)) => {
                 vec![Effect::CancelTools, Effect::End(End::Model(error))]
             }
-            (State::Turn { .. }, Input::Cancel) => {
+            (State::Turn { .. }, Input::NoRoom) => {
+                self.state = State::Compacting;
+                vec![Effect::CancelTools, Effect::Compact]
+            }
+            (State::Turn { .. } | State::Compacting, Input::Cancel) => {
                 vec![Effect::AbandonTurn, Effect::CancelTools, Effect::End(End::Cancelled)]
             }
-            (State::Turn { .. }, Input::CostLimit) => {
+            (State::Turn { .. } | State::Compacting, Input::CostLimit) => {
                 vec![Effect::AbandonTurn, Effect::CancelTools, Effect::End(End::CostLimit)]
             }
             (State::Turn { .. }, Input::ToolFatal(why)) => {
                 vec![Effect::AbandonTurn, Effect::CancelTools, Effect::End(End::Tool(why))]
+            }
+
+            (State::Compacting, Input::Compacted) => {
+                self.state = State::Turn { turn: Calls::default() };
+                vec![Effect::AskModel { step: self.steps }]
             }
 
             (State::Acting { mut turn }, Input::ToolEnded { call, result }) => {

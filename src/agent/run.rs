@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::approval::Approvals;
 use super::clock::Clock;
+use super::context::keeper::Keeper;
 use super::events::{Events, RunPhase};
 use super::history::History;
-use super::outcome::{ErrorCode, OutcomeError, RunUsage, Timing};
+use super::outcome::RunUsage;
 use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
 use super::services::Services;
@@ -23,13 +24,19 @@ use super::turn::{Turn, TurnEvent};
 use crate::config::{Config, ProviderConfig};
 use crate::host::EventKind;
 use crate::ids::{CallId, RunId};
+use crate::llm::client::RetryNotice;
 use crate::llm::models::ModelInfo;
-use crate::llm::{LlmError, Request, StreamEvent, ToolCall, ToolResult, Usage};
+use crate::llm::{LlmError, StreamEvent, ToolCall, ToolResult, Usage};
 use crate::metrics::{Op, RunningTool, Spent};
 use crate::tools::output::Output;
 use crate::tools::registry::{Toolset, Used};
 use crate::tools::scheduler::{Begun, Finished, Gate, Submission};
 use crate::tools::tool::{Cancel, Planned, ToolContext, ToolError};
+
+pub use self::ended::Ended;
+
+pub(super) mod conversation;
+mod ended;
 
 /// What a run needs besides the shared parts.
 pub struct Plan {
@@ -57,23 +64,6 @@ pub struct Plan {
     pub history: Arc<Mutex<History>>,
     /// Stops it.
     pub cancel: CancellationToken,
-}
-
-/// How the loop ended, before anything is proposed.
-#[derive(Debug)]
-pub struct Ended {
-    /// `None`: the model is done and what is staged can be proposed.
-    pub error: Option<OutcomeError>,
-    /// The user stopped it.
-    pub cancelled: bool,
-    /// The last text of the model.
-    pub answer: String,
-    /// Model calls.
-    pub steps: u32,
-    /// Tokens and money.
-    pub usage: RunUsage,
-    /// Where the time went; `total_ms` is filled in by the caller.
-    pub timing: Timing,
 }
 
 /// A call that has been answered.
@@ -109,6 +99,13 @@ pub struct Run<'a> {
     plan: &'a Plan,
     events: &'a Arc<Events>,
     phase: Phase,
+    /// What happened while effects were carried out; it comes before anything that is waited for.
+    next: Option<Input>,
+    keeper: Keeper,
+    /// Whether `turn` writes a summary of the conversation.
+    summarising: bool,
+    /// Summaries the model was asked for.
+    summaries: u32,
     turn: Option<Turn>,
     planned: HashMap<CallId, Result<Planned, ToolError>>,
     /// Calls that have to be cleared before they start.
@@ -139,6 +136,10 @@ impl<'a> Run<'a> {
             plan,
             events,
             phase: Phase::new(limits),
+            next: None,
+            keeper: conversation::keeper(&plan.config, &plan.info, plan.max_output_tokens, &plan.tools.specs()),
+            summarising: false,
+            summaries: 0,
             turn: None,
             planned: HashMap::new(),
             doubts: HashMap::new(),
@@ -179,13 +180,19 @@ impl<'a> Run<'a> {
 
     /// What comes first. `None` for things that change nothing for the loop.
     async fn wait(&mut self) -> Option<Input> {
+        if let Some(input) = self.next.take() {
+            return Some(input);
+        }
         let streaming = self.turn.is_some();
         let working = !self.jobs.is_empty();
         tokio::select! {
             biased;
             () = self.plan.cancel.cancelled() => Some(Input::Cancel),
             Some(job) = self.jobs.next(), if working => Some(self.job_ended(job)),
-            event = next(&mut self.turn), if streaming => self.stream_event(event),
+            event = next(&mut self.turn), if streaming => match self.summarising {
+                true => self.summary_event(event),
+                false => self.stream_event(event),
+            },
         }
     }
 
@@ -195,20 +202,21 @@ impl<'a> Run<'a> {
             Ok(None) => return None,
             Err(error) => {
                 self.turn_over(false);
-                return Some(Input::TurnFailed(error));
+                return Some(self.failed(error));
             }
         };
         match event {
             TurnEvent::Retry(notice) => {
-                self.events.emit(EventKind::Retry {
-                    attempt: notice.attempt,
-                    wait_ms: notice.wait.as_millis() as u64,
-                    why: notice.why,
-                });
+                self.retry(notice);
                 None
             }
             TurnEvent::Stream(event) => self.response_event(event),
         }
+    }
+
+    fn retry(&self, notice: RetryNotice) {
+        let wait_ms = notice.wait.as_millis() as u64;
+        self.events.emit(EventKind::Retry { attempt: notice.attempt, wait_ms, why: notice.why });
     }
 
     fn response_event(&mut self, event: StreamEvent) -> Option<Input> {
@@ -235,17 +243,20 @@ impl<'a> Run<'a> {
             StreamEvent::Done(response) => {
                 self.turn_over(true);
                 if let Some(usage) = response.usage {
+                    self.keeper.learn(&mut lock(&self.plan.history), &usage);
                     self.spend(&usage);
                 }
-                if let Some(limit) = self.plan.config.agent.max_cost_usd
-                    && self.usage.cost_usd.is_some_and(|cost| cost >= limit)
-                    && !response.turn.calls.is_empty()
-                {
+                if self.cost_limit_reached() && !response.turn.calls.is_empty() {
                     return Some(Input::CostLimit);
                 }
-                Some(Input::TurnEnded(response))
+                Some(self.ended(response))
             }
         }
+    }
+
+    fn cost_limit_reached(&self) -> bool {
+        let limit = self.plan.config.agent.max_cost_usd;
+        limit.is_some_and(|limit| self.usage.cost_usd.is_some_and(|cost| cost >= limit))
     }
 
     fn spend(&mut self, usage: &Usage) {
@@ -290,45 +301,25 @@ impl<'a> Run<'a> {
             Effect::AskModel { step } => self.ask(step),
             Effect::StartTool { call, gated } => self.start_tool(call, gated),
             Effect::OpenGate => self.gate.open(),
-            Effect::AbandonTurn => self.turn_over(false),
+            Effect::AbandonTurn => {
+                self.summarising = false;
+                self.turn_over(false);
+            }
             Effect::CancelTools => {
                 std::mem::take(&mut self.tools_cancel).cancel();
                 self.jobs = FuturesUnordered::new();
                 self.planned.clear();
             }
+            Effect::Compact => self.compact(),
             Effect::RecordTurn(response) => {
                 self.answer.clone_from(&response.turn.text);
-                self.history(|history| history.assistant(response.turn));
+                lock(&self.plan.history).assistant(response.turn);
             }
-            Effect::RecordResults(results) => self.history(|history| history.results(results)),
-            Effect::RecordUser(text) => self.history(|history| history.user(text)),
+            Effect::RecordResults(results) => self.record(results),
+            Effect::RecordUser(text) => lock(&self.plan.history).note(text),
             Effect::Propose => {}
             Effect::End(end) => self.ended = Some(end),
         }
-    }
-
-    fn ask(&mut self, step: u32) {
-        self.batch = step;
-        self.gate = Gate::new();
-        self.events.step(step);
-        self.events.doing("thinking");
-        let request = Request {
-            model: self.plan.model.clone(),
-            system: super::prompt::system(),
-            tools: self.plan.tools.specs(),
-            messages: self.history(|history| history.messages().to_vec()),
-            max_output_tokens: self.plan.max_output_tokens,
-            context_window: self.plan.info.context_window,
-            temperature: self.temperature(),
-            parallel_tools: self.plan.config.agent.parallel_tools,
-        };
-        self.turn = Some(Turn::new(self.services.llm.clone(), self.plan.provider.clone(), request));
-    }
-
-    /// The user's, unless the model is known to refuse one.
-    fn temperature(&self) -> Option<f32> {
-        let takes_one = self.plan.info.can.temperature != Some(false);
-        self.plan.config.agent.temperature.filter(|_| takes_one).map(|temperature| temperature as f32)
     }
 
     fn start_tool(&mut self, call: ToolCall, gated: bool) {
@@ -432,44 +423,9 @@ impl<'a> Run<'a> {
             self.clock.model(turn.started);
         }
     }
-
-    fn history<T>(&self, with: impl FnOnce(&mut History) -> T) -> T {
-        with(&mut lock(&self.plan.history))
-    }
-
-    fn close(self) -> Ended {
-        let (error, cancelled) = match self.ended {
-            None => (None, false),
-            Some(End::Cancelled) => (None, true),
-            Some(End::Model(error)) => (Some(error.into()), false),
-            Some(End::StepLimit(steps)) => {
-                let message = format!("the run took its {steps} steps without coming to an end; nothing was applied");
-                let hint = "ask for less at once, or raise `agent.max_steps`";
-                (Some(OutcomeError::new(ErrorCode::StepLimit, message, hint)), false)
-            }
-            Some(End::CostLimit) => {
-                let message = "the run reached its cost limit; nothing was applied";
-                (Some(OutcomeError::new(ErrorCode::CostLimit, message, "raise `agent.max_cost_usd`")), false)
-            }
-            Some(End::Refused(why)) => {
-                let message = format!("the model refused: {why}");
-                (
-                    Some(OutcomeError::new(
-                        ErrorCode::Provider,
-                        message,
-                        "say it in other words, or use another model",
-                    )),
-                    false,
-                )
-            }
-            Some(End::Tool(why)) => (Some(OutcomeError::new(ErrorCode::Internal, why, "")), false),
-        };
-        let timing = self.clock.timing();
-        Ended { error, cancelled, answer: self.answer, steps: self.phase.steps(), usage: self.usage, timing }
-    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -27,6 +27,8 @@ use crate::ids::{RunId, ThreadId};
 use crate::paths::{WsPath, file_path};
 use crate::tools::registry::IDLE;
 
+mod compact;
+
 /// Runs that can still be taken back.
 const REMEMBERED: usize = 50;
 /// Threads that can be continued.
@@ -83,15 +85,6 @@ impl Started {
     pub async fn outcome(mut self) -> Option<Arc<Outcome>> {
         self.outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
     }
-}
-
-/// Size of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Messages in it.
-    pub messages: usize,
-    /// Bytes of their text.
-    pub bytes: usize,
 }
 
 /// A run that has not ended, for the status.
@@ -413,31 +406,6 @@ impl Runs {
         }
         self.services.host.status_changed();
         Ok(outcome)
-    }
-
-    /// Empties a thread, or all that are not at work. Returns its size before and after.
-    pub fn clear(&self, thread: Option<&ThreadId>) -> Result<(Size, Size), OrderError> {
-        let state = self.state();
-        let mut before = Size { messages: 0, bytes: 0 };
-        for (id, entry) in &state.threads {
-            if thread.is_some_and(|thread| thread != id) {
-                continue;
-            }
-            if entry.busy.is_some() {
-                if thread.is_some() {
-                    return Err(OrderError::Busy(id.clone()));
-                }
-                continue;
-            }
-            let mut history = entry.history.lock().unwrap_or_else(PoisonError::into_inner);
-            before.messages += history.messages().len();
-            before.bytes += history.bytes();
-            history.clear();
-        }
-        match thread {
-            Some(id) if !state.threads.contains_key(id) => Err(OrderError::Thread(id.clone())),
-            _ => Ok((before, Size { messages: 0, bytes: 0 })),
-        }
     }
 
     /// The thread of a run.

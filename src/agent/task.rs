@@ -270,7 +270,7 @@ pub(super) fn tell(services: &Services, events: &Events, outcome: &Outcome) {
             if error.hint.is_empty() {
                 format!("Ropeway: {}.", error.message)
             } else {
-                format!("Ropeway: {}. {}.", error.message, capitalised(&error.hint))
+                format!("Ropeway: {}. {}.", error.message.trim_end_matches('.'), capitalised(&error.hint))
             },
         ),
         (None, Status::Conflict) => host.notify(Notice::Warning, format!("Ropeway: {summary}")),

@@ -28,6 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "agent.temperature",
     "edits.mode",
     "context.compact_at",
+    "context.disabled",
     "context.max_history_pairs",
     "context.trim_at",
     "context.trim_to",

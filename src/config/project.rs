@@ -33,7 +33,7 @@ impl ProjectLayer {
 
     fn read_table(table: &mut Table<'_, '_, '_>) -> Self {
         let (max_steps, max_cost_usd) = table.section("agent", |table| {
-            (table.take("max_steps", integer(1, 1000)), table.take("max_cost_usd", float(0.0, 10_000.0)))
+            (table.take("max_steps", integer(1, 10_000)), table.take("max_cost_usd", float(0.0, 10_000.0)))
         });
         Self {
             model: table.take("model", model_ref),

@@ -63,7 +63,7 @@ section! {
     /// The loop.
     AgentConfig, AgentLayer {
         /// Model calls of one run, at most.
-        max_steps: u32 = 40, integer(1, 1000);
+        max_steps: u32 = 40, integer(1, 10_000);
         /// US dollars; a run that would pass it ends.
         max_cost_usd: Option<f64> = None, some(float(0.0, 10_000.0));
         /// Tool calls of one response run side by side where their effects allow it.
@@ -100,6 +100,9 @@ section! {
     }
 }
 
+/// The ways of making a conversation smaller, as `context.disabled` names them.
+pub const PASSES: [&str; 6] = ["clean", "merge", "repeats", "shorten", "stale", "trim"];
+
 section! {
     /// When a long conversation is shortened.
     ContextConfig, ContextLayer {
@@ -111,6 +114,8 @@ section! {
         trim_at: f64 = 1.5, float(1.0, 100.0);
         /// And ends at this one.
         trim_to: f64 = 1.2, float(1.0, 100.0);
+        /// Ways of making a conversation smaller that are not used, see [`PASSES`].
+        disabled: Vec<String> = Vec::new(), strings(32, 32);
     }
 }
 

@@ -10,6 +10,8 @@ pub const REVERT: &str = "ropeway.revert";
 pub const ACCEPT: &str = "ropeway.accept";
 /// Drop them.
 pub const REJECT: &str = "ropeway.reject";
+/// Make a conversation smaller.
+pub const COMPACT: &str = "ropeway.compact";
 /// Forget a conversation.
 pub const CLEAR: &str = "ropeway.clear";
 /// The readout.
@@ -22,4 +24,5 @@ pub const LIST_MODELS: &str = "ropeway.listModels";
 pub const SET_MODEL: &str = "ropeway.setModel";
 
 /// All of them, for the server's capabilities: a client refuses a command that is not in this list.
-pub const ALL: [&str; 10] = [RUN, CANCEL, REVERT, ACCEPT, REJECT, CLEAR, STATS, ANALYTICS, LIST_MODELS, SET_MODEL];
+pub const ALL: [&str; 11] =
+    [RUN, CANCEL, REVERT, ACCEPT, REJECT, COMPACT, CLEAR, STATS, ANALYTICS, LIST_MODELS, SET_MODEL];

@@ -4,6 +4,7 @@
 mod answers;
 mod burst;
 mod commands;
+mod context;
 mod failures;
 mod modes;
 mod prompts;

@@ -163,6 +163,29 @@ fn a_failed_stream_stops_the_tools_it_had_started() {
     same!(effects, [Effect::CancelTools, Effect::End(End::Model(window_error()))]);
 }
 
+#[test]
+fn a_turn_that_found_no_room_is_asked_again_once_there_is_some_and_counts_once() {
+    let mut phase = begun(Limits { max_steps: 1, ..LIMITS });
+    phase.step(ready("r", true));
+    same!(phase.step(Input::NoRoom), [Effect::CancelTools, Effect::Compact]);
+    assert!(phase.step(ended("r")).is_empty());
+    assert!(phase.step(Input::NoRoom).is_empty());
+    same!(phase.step(Input::Compacted), [Effect::AskModel { step: 1 }]);
+    assert!(phase.step(Input::Compacted).is_empty());
+    let effects = phase.step(Input::TurnEnded(response(Stop::EndTurn, &[])));
+    assert!(matches!(effects[..], [Effect::RecordTurn(_), Effect::Propose]), "{effects:?}");
+}
+
+#[test]
+fn cancel_while_room_is_made_ends_the_run() {
+    for (input, end) in [(Input::Cancel, End::Cancelled), (Input::CostLimit, End::CostLimit)] {
+        let mut phase = begun(LIMITS);
+        phase.step(Input::NoRoom);
+        same!(phase.step(input), [Effect::AbandonTurn, Effect::CancelTools, Effect::End(end)]);
+        assert!(phase.step(Input::Compacted).is_empty());
+    }
+}
+
 /// Every order of ready, ended, turn end and cancel for three calls: each call of a recorded turn gets one
 /// result, in order, and nothing happens after the end.
 #[test]

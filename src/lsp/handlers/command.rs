@@ -15,7 +15,7 @@ use super::super::session::Session;
 use crate::agent::analytics;
 use crate::agent::order::{Order, OrderError};
 use crate::agent::outcome::Outcome;
-use crate::agent::runs::{Runs, Size};
+use crate::agent::runs::Runs;
 use crate::config::ModelRef;
 use crate::ids::{RunId, ThreadId};
 use crate::text::Range;
@@ -94,10 +94,15 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
             agent.runs.reject(&run).map_err(refused)?;
             Ok(json!({}))
         }
+        commands::COMPACT => {
+            let OfThread { thread_id } = argument(&command, &arguments)?;
+            let (before, after) = agent.runs.compact(thread_id).await.map_err(refused)?;
+            Ok(json!({ "before": before, "after": after }))
+        }
         commands::CLEAR => {
             let OfThread { thread_id } = argument(&command, &arguments)?;
             let (before, after) = agent.runs.clear(thread_id.as_ref()).map_err(refused)?;
-            Ok(json!({ "before": size(before), "after": size(after) }))
+            Ok(json!({ "before": before, "after": after }))
         }
         commands::STATS => {
             let Nothing {} = argument(&command, &arguments)?;
@@ -189,7 +194,7 @@ fn set_model(agent: &Agent, name: &str) -> Result<Value> {
     if let Err(error) =
         crate::agent::models::resolve(&agent.config.current(), agent.runs.services().llm.catalogue(), Some(&model))
     {
-        return Err(Error::invalid_params(format!("{}. {}", error.message, error.hint)));
+        return Err(Error::invalid_params(format!("{}. {}", error.message.trim_end_matches('.'), error.hint)));
     }
     agent.runs.choose_model(model.clone());
     Ok(json!({ "model": model.to_string() }))
@@ -218,11 +223,6 @@ fn argument<T: DeserializeOwned>(command: &str, arguments: &Value) -> Result<T> 
 
 fn outcome(outcome: Outcome) -> Result<Value> {
     serde_json::to_value(outcome).map_err(|_| Error::internal_error())
-}
-
-/// The tokens of a cleared conversation are estimated from its bytes: nothing has been sent that could be counted.
-fn size(size: Size) -> Value {
-    json!({ "messages": size.messages, "tokens": size.bytes.div_ceil(4) })
 }
 
 fn refused(error: OrderError) -> Error {

@@ -1,0 +1,215 @@
+//! A run's side of its conversation: what the model is sent, what is recorded, and what is done when it gets too long.
+
+use std::fmt::Write as _;
+
+use super::{Ended, Run, lock};
+use crate::agent::context::Passes;
+use crate::agent::context::compact::{Room, SUMMARY_TOKENS};
+use crate::agent::context::keeper::{Keeper, Limits};
+use crate::agent::context::trim::Bounds;
+use crate::agent::phase::Input;
+use crate::agent::prompt;
+use crate::agent::turn::{Turn, TurnEvent};
+use crate::config::Config;
+use crate::host::EventKind;
+use crate::llm::models::ModelInfo;
+use crate::llm::{LlmError, LlmErrorKind, Message, Request, Response, Stop, StreamEvent, ToolResult, ToolSpec};
+use crate::text::diff;
+use crate::tools::diagnostics::{Diagnostic, Severity};
+use crate::workspace::StagedKind;
+
+/// Files named to a model whose conversation was compacted.
+const FILES_NAMED: usize = 40;
+/// Open errors named.
+const ERRORS_NAMED: usize = 20;
+
+/// What keeps a conversation with this model small.
+pub(in crate::agent) fn keeper(config: &Config, info: &ModelInfo, output: u32, tools: &[ToolSpec]) -> Keeper {
+    let context = &config.context;
+    let tools: usize =
+        tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.schema.get().len()).sum();
+    Keeper::new(Limits {
+        room: Room { window: info.context_window, at: context.compact_at, output: output.into() },
+        bounds: Bounds { pairs: context.max_history_pairs as usize, at: context.trim_at, to: context.trim_to },
+        passes: Passes::without(context.disabled.iter().map(String::as_str)),
+        fixed: prompt::system().len() + tools,
+        cached_price: info.price.as_ref().map_or(1.0, |price| match price.cached_input {
+            Some(cached) if price.input > 0.0 => cached / price.input,
+            _ => 1.0,
+        }),
+        max_steps: config.agent.max_steps,
+    })
+}
+
+/// The user's, unless the model is known to refuse one.
+pub(in crate::agent) fn temperature(config: &Config, info: &ModelInfo) -> Option<f32> {
+    let takes_one = info.can.temperature != Some(false);
+    config.agent.temperature.filter(|_| takes_one).map(|temperature| temperature as f32)
+}
+
+impl Run<'_> {
+    /// Asks the model for the next step, or for room first.
+    pub(super) fn ask(&mut self, step: u32) {
+        self.batch = step;
+        self.gate = super::Gate::new();
+        self.events.step(step);
+        let plan = self.plan;
+        let messages = {
+            let mut history = lock(&plan.history);
+            self.keeper.tidy(&mut history, step.saturating_sub(1));
+            if self.keeper.is_full(&mut history) {
+                self.next = Some(Input::NoRoom);
+                return;
+            }
+            history.to_send()
+        };
+        self.events.doing("thinking");
+        self.turn = Some(self.request(messages, plan.max_output_tokens));
+    }
+
+    fn request(&self, messages: Vec<Message>, max_output_tokens: u32) -> Turn {
+        let request = Request {
+            model: self.plan.model.clone(),
+            system: prompt::system(),
+            tools: self.plan.tools.specs(),
+            messages,
+            max_output_tokens,
+            context_window: self.plan.info.context_window,
+            temperature: temperature(&self.plan.config, &self.plan.info),
+            parallel_tools: self.plan.config.agent.parallel_tools,
+        };
+        Turn::new(self.services.llm.clone(), self.plan.provider.clone(), request)
+    }
+
+    /// Records the results of a turn, as small as they can be.
+    pub(super) fn record(&mut self, results: Vec<ToolResult>) {
+        let mut history = lock(&self.plan.history);
+        let results = self.keeper.arrive(&mut history, results);
+        history.results(results);
+    }
+
+    /// What a failed turn means for the loop.
+    pub(super) fn failed(&mut self, error: LlmError) -> Input {
+        if error.kind == LlmErrorKind::ContextOverflow && self.overflowed() {
+            Input::NoRoom
+        } else {
+            Input::TurnFailed(error)
+        }
+    }
+
+    /// What a turn that has ended means for the loop.
+    pub(super) fn ended(&mut self, response: Box<Response>) -> Input {
+        if response.stop == Stop::ContextWindow && self.overflowed() {
+            Input::NoRoom
+        } else {
+            Input::TurnEnded(response)
+        }
+    }
+
+    /// The provider says that the prompt does not fit; whether anything can be done about it.
+    fn overflowed(&mut self) -> bool {
+        self.keeper.overflowed(&mut lock(&self.plan.history))
+    }
+
+    /// Begins to compact: asks the model for a summary, if it can be asked.
+    pub(super) fn compact(&mut self) {
+        self.events.doing("making room in the conversation");
+        let messages = self.keeper.to_summarise(&mut lock(&self.plan.history));
+        match messages {
+            Some(messages) => {
+                let most = SUMMARY_TOKENS.min(self.plan.max_output_tokens);
+                self.summaries += 1;
+                self.summarising = true;
+                self.turn = Some(self.request(messages, most));
+            }
+            None => self.next = Some(self.compacted(None)),
+        }
+    }
+
+    /// What happens while the summary is written. It is nobody's answer, so nothing of it is shown.
+    pub(super) fn summary_event(&mut self, event: Result<Option<TurnEvent>, LlmError>) -> Option<Input> {
+        match event {
+            Ok(Some(TurnEvent::Retry(notice))) => {
+                self.retry(notice);
+                None
+            }
+            Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => {
+                self.turn_over(true);
+                self.summarising = false;
+                if let Some(usage) = &response.usage {
+                    self.spend(usage);
+                }
+                let input = self.compacted(Some(&response.turn.text));
+                Some(if self.cost_limit_reached() { Input::CostLimit } else { input })
+            }
+            Ok(_) => None,
+            // Without a summary the structure alone stands for what goes. If the model cannot be reached at all, the
+            // next request says so.
+            Err(_) => {
+                self.summarising = false;
+                self.turn_over(false);
+                Some(self.compacted(None))
+            }
+        }
+    }
+
+    fn compacted(&mut self, said: Option<&str>) -> Input {
+        let facts = self.facts();
+        let (before, after) = self.keeper.compact(&mut lock(&self.plan.history), said, &facts);
+        self.events.emit(EventKind::Compacted { before, after });
+        Input::Compacted
+    }
+
+    /// What is known without asking anybody: the files this run has changed, and the errors in them.
+    fn facts(&self) -> String {
+        let staged = self.services.workspace.staged(&self.plan.run);
+        let mut facts = String::new();
+        for (at, file) in staged.iter().enumerate() {
+            if at == 0 {
+                facts.push_str("Files changed in this run; reading shows them as changed:\n");
+            }
+            if at == FILES_NAMED {
+                // Writing to a string cannot fail.
+                let _ = writeln!(facts, "- and {} more", staged.len() - at);
+                break;
+            }
+            let what = match &file.kind {
+                StagedKind::Edited => match diff::lines(&file.before, &file.after).edits().len() {
+                    1 => "changed in one place".into(),
+                    places => format!("changed in {places} places"),
+                },
+                StagedKind::Created => "new".into(),
+                StagedKind::Deleted => "deleted".into(),
+                StagedKind::Renamed { from } => format!("renamed from `{from}`"),
+            };
+            let _ = writeln!(facts, "- `{}`: {what}", file.path);
+        }
+        let errors: Vec<String> = staged
+            .iter()
+            .flat_map(|file| {
+                let found = self.services.diagnostics.of(&file.uri);
+                let errors = found.iter().filter(|item| item.severity == Severity::Error);
+                let line = |item: &Diagnostic| {
+                    let said: String = item.message.lines().next().unwrap_or_default().chars().take(200).collect();
+                    format!("- `{}`:{}: {said}", file.path, item.range.start.line + 1)
+                };
+                errors.map(line).collect::<Vec<_>>()
+            })
+            .take(ERRORS_NAMED)
+            .collect();
+        if !errors.is_empty() {
+            facts.push_str("Errors the editor last reported in them:\n");
+            facts.push_str(&errors.join("\n"));
+        }
+        facts.truncate(facts.trim_end().len());
+        facts
+    }
+
+    /// How the loop ended.
+    pub(super) fn close(self) -> Ended {
+        let (error, cancelled) = super::ended::told(self.ended);
+        let timing = self.clock.timing();
+        let steps = self.phase.steps() + self.summaries;
+        Ended { error, cancelled, answer: self.answer, steps, usage: self.usage, timing }
+    }
+}

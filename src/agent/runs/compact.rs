@@ -1,0 +1,124 @@
+//! A conversation made smaller, or emptied, by the user's command instead of at need.
+
+use super::{Runs, Thread};
+use crate::agent::context::compact::SUMMARY_TOKENS;
+use crate::agent::history::History;
+use crate::agent::models::{self, Chosen};
+use crate::agent::order::OrderError;
+use crate::agent::prompt;
+use crate::agent::run::conversation::{keeper, temperature};
+use crate::agent::run::lock;
+use crate::agent::turn::{Turn, TurnEvent};
+use crate::config::ProviderKind;
+use crate::host::Size;
+use crate::ids::{RunId, ThreadId};
+use crate::llm::{Message, Request, StreamEvent};
+
+/// Frees the thread when the command ends, also when its future is dropped.
+struct Reserved<'a> {
+    runs: &'a Runs,
+    thread: ThreadId,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if let Some(thread) = self.runs.state().threads.get_mut(&self.thread) {
+            thread.busy = None;
+        }
+        self.runs.services.host.status_changed();
+    }
+}
+
+impl Runs {
+    /// Compacts a thread, by default the one used last: with the model's summary where it can be asked, else by what
+    /// is known without it. Returns its size before and after.
+    pub async fn compact(&self, thread: Option<ThreadId>) -> Result<(Size, Size), OrderError> {
+        let id = {
+            let state = self.state();
+            let last = || state.recent.back().cloned();
+            thread.or_else(last).ok_or_else(|| OrderError::Run("there is no conversation yet".into()))?
+        };
+        let (_, history) = self.thread(Some(id.clone()), &RunId::unused())?;
+        let _reserved = Reserved { runs: self, thread: id };
+
+        let config = self.services.config();
+        let chosen = models::resolve(&config, self.services.llm.catalogue(), self.chosen_model().as_ref()).ok();
+        let tools = self.services.registry.select(None, &config.tools.disabled).specs();
+        // Without a model nothing is asked, and what is known of an unknown one serves to count.
+        let unknown = || crate::llm::models::info(ProviderKind::OpenAi, "", None, None);
+        let info = chosen.as_ref().map_or_else(unknown, |chosen| chosen.info);
+        let mut keeper = keeper(&config, &info, chosen.as_ref().map_or(0, |chosen| chosen.max_output_tokens), &tools);
+        let wanted = {
+            let mut history = lock(&history);
+            if !keeper.can_compact(&mut history) {
+                let size = keeper.size(&mut history);
+                return Ok((size, size));
+            }
+            keeper.to_summarise(&mut history)
+        };
+        let said = match (&chosen, wanted) {
+            (Some(chosen), Some(messages)) => self.summary(chosen, messages).await,
+            _ => None,
+        };
+        Ok(keeper.compact(&mut lock(&history), said.as_deref(), ""))
+    }
+
+    /// What the model says of the conversation; nothing if it cannot be asked.
+    async fn summary(&self, chosen: &Chosen, messages: Vec<Message>) -> Option<String> {
+        let config = self.services.config();
+        let request = Request {
+            model: chosen.model.clone(),
+            system: prompt::system(),
+            tools: self.services.registry.select(None, &config.tools.disabled).specs(),
+            messages,
+            max_output_tokens: SUMMARY_TOKENS.min(chosen.max_output_tokens),
+            context_window: chosen.info.context_window,
+            temperature: temperature(&config, &chosen.info),
+            parallel_tools: config.agent.parallel_tools,
+        };
+        let mut turn = Turn::new(self.services.llm.clone(), chosen.provider.clone(), request);
+        loop {
+            match turn.next().await {
+                Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => return Some(response.turn.text),
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::warn!(%error.message, "no summary of the conversation; it is compacted without one");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Empties a thread, or all that are not at work. Returns the size before and after.
+    pub fn clear(&self, thread: Option<&ThreadId>) -> Result<(Size, Size), OrderError> {
+        let state = self.state();
+        let mut before = Size::default();
+        for (id, Thread { history, busy }) in &state.threads {
+            if thread.is_some_and(|thread| thread != id) {
+                continue;
+            }
+            if busy.is_some() {
+                if thread.is_some() {
+                    return Err(OrderError::Busy(id.clone()));
+                }
+                continue;
+            }
+            let mut history = lock(history);
+            let size = size(&mut history);
+            before.messages += size.messages;
+            before.tokens += size.tokens;
+            history.clear();
+        }
+        match thread {
+            Some(id) if !state.threads.contains_key(id) => Err(OrderError::Thread(id.clone())),
+            _ => Ok((before, Size::default())),
+        }
+    }
+}
+
+/// The size of a conversation alone, without what every request carries besides.
+fn size(history: &mut History) -> Size {
+    let messages = history.to_send();
+    Size { messages: history.messages().len(), tokens: history.gauge().estimate(0, &messages) }
+}
