@@ -2,10 +2,10 @@
 //!
 //! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages; `history` keeps a
 //! conversation valid and `context` keeps it small. `phase` is the loop as a pure machine; `turn` streams one model call;
-//! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it.
-//! `propose` brings staged edits to the user's side and proves that they arrived. `runs` owns the tasks: it starts,
-//! cancels and remembers them. `outcome` is what a run comes to, `readout` the numbers about all, `analytics` the tables
-//! behind them.
+//! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it, and
+//! `patience` about a long wait for a model. `propose` brings staged edits to the user's side and proves that they
+//! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the
+//! numbers about all, `analytics` the tables behind them.
 
 pub mod action;
 pub mod analytics;
@@ -19,6 +19,7 @@ pub mod models;
 pub mod offer;
 pub mod order;
 pub mod outcome;
+mod patience;
 pub mod permit;
 pub mod phase;
 pub mod prompt;

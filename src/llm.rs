@@ -4,29 +4,41 @@
 //! `anthropic`, `google` and `ollama` implement, each a feature of the build: a request in, bytes out; bytes in, events
 //! out; no socket. `body`, `fields`, `surrogates`, `scan` and `calls` are what they share, and `failure` turns an error body of any vendor into one sentence. `sse` finds the
 //! events in a body and `reader` joins it to a decoder, so that a whole response can be read from a file
-//! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider, `stream` is a response on its
-//! way in, `retry` decides, and `client` puts them together behind one call; `secrets` keeps keys out of what it says.
-//! `models` is a table, and `catalogue` what providers say of their models themselves.
+//! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider and `live` is a response on its
+//! way in. `client` is the one door: `answers` remembers, `flight` lets equal calls be one, and `attempt` asks, as
+//! `retry`, `breaker` and `pace` (with the provider's own `allowance`) allow; what is known of a provider is in `peer`,
+//! counted in `traffic`. `stream` is what the caller reads. `prefix` notices what spoils the provider's prompt cache and
+//! `secrets` keeps keys out of what is said. `models` is a table, and `catalogue` what providers say of their models
+//! themselves.
 
 #[cfg(not(any(feature = "openai", feature = "anthropic", feature = "google", feature = "ollama")))]
 compile_error!("choose at least one provider: --features openai, anthropic, google or ollama");
 
+mod allowance;
+mod answers;
 #[cfg(feature = "anthropic")]
 mod anthropic;
+mod attempt;
 mod body;
+mod breaker;
 mod calls;
 pub mod catalogue;
 pub mod client;
 mod endpoint;
 pub mod failure;
 mod fields;
+mod flight;
 #[cfg(feature = "google")]
 mod google;
+mod live;
 pub mod models;
 #[cfg(feature = "ollama")]
 mod ollama;
 #[cfg(feature = "openai")]
 mod openai;
+mod pace;
+mod peer;
+mod prefix;
 pub mod provider;
 pub mod reader;
 #[cfg(test)]
@@ -34,13 +46,15 @@ pub mod reader;
 mod recorded;
 pub mod retry;
 mod scan;
-mod secrets;
+pub mod secrets;
 pub mod sse;
 mod stream;
 mod surrogates;
+mod traffic;
 pub mod transport;
 pub mod types;
 
-pub use self::client::{Client, ClientSettings, Counters, Probe, RetryNotice};
+pub use self::client::{Call, Client, ClientSettings, Counters, Probe, RetryNotice, Target};
 pub use self::stream::{ResponseStream, Timing};
+pub use self::traffic::ProviderTraffic;
 pub use self::types::*;

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::runs::Runs;
+use crate::llm::ProviderTraffic;
 use crate::metrics::OpStats;
 use crate::tools::registry::Usage;
 
@@ -30,6 +31,14 @@ pub fn table(runs: &Runs, what: &str) -> Option<Value> {
 /// Names of the columns, and the rows. What was never measured is `null` here and left out above.
 type Table = (&'static [&'static str], Vec<Vec<Value>>);
 
+/// Median, 95th percentile and the longest, in milliseconds.
+fn times(stats: &OpStats) -> [Value; 3] {
+    match stats.count {
+        0 => [Value::Null, Value::Null, Value::Null],
+        _ => [json!(stats.p50), json!(stats.p95), json!(stats.max)],
+    }
+}
+
 fn tools(runs: &Runs) -> Table {
     const COLUMNS: &[&str] = &[
         "tool",
@@ -49,10 +58,6 @@ fn tools(runs: &Runs) -> Table {
         "idleMs",
     ];
     let row = |usage: Usage| {
-        let times = |stats: &OpStats| match stats.count {
-            0 => [Value::Null, Value::Null, Value::Null],
-            _ => [json!(stats.p50), json!(stats.p95), json!(stats.max)],
-        };
         let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
         let mut row = vec![json!(usage.name), json!(usage.uses), json!(usage.errors), json!(usage.cached)];
         row.extend(times(&usage.waiting));
@@ -74,6 +79,7 @@ fn caches(runs: &Runs) -> Table {
     let files = services.workspace.disk().counters();
     let results = services.results.counters();
     let tokens = services.metrics.numbers().tokens;
+    let http = services.llm.counters();
     let fresh = tokens.input.saturating_sub(tokens.cached);
     let rows = vec![
         vec![json!("files"), json!(files.hits), json!(files.misses), rate(files.hits, files.misses)],
@@ -86,13 +92,57 @@ fn caches(runs: &Runs) -> Table {
             json!(results.entries),
             json!(results.bytes),
         ],
-        vec![json!("tokens"), json!(tokens.cached), json!(fresh), rate(tokens.cached, fresh)],
+        vec![
+            json!("responses"),
+            json!(http.cache_hits + http.shared),
+            json!(http.cache_misses),
+            rate(http.cache_hits + http.shared, http.cache_misses),
+        ],
+        vec![
+            json!("tokens"),
+            json!(tokens.cached),
+            json!(fresh),
+            rate(tokens.cached, fresh),
+            // How often the beginning of a conversation changed, so that what a provider had cached was of no use.
+            json!(services.llm.prefix_breaks().values().sum::<u64>()),
+        ],
     ];
     (COLUMNS, rows)
 }
 
 fn http(runs: &Runs) -> Table {
-    const COLUMNS: &[&str] = &["requests", "retries", "connections"];
-    let http = runs.services().llm.counters();
-    (COLUMNS, vec![vec![json!(http.requests), json!(http.retries), json!(http.connections)]])
+    const COLUMNS: &[&str] = &[
+        "provider",
+        "requests",
+        "retries",
+        "failures",
+        "connections",
+        "warmed",
+        "reuseRate",
+        "firstTokenP50Ms",
+        "firstTokenP95Ms",
+        "firstTokenMaxMs",
+        "queueP50Ms",
+        "queueP95Ms",
+        "queueMaxMs",
+        "waiting",
+        "failuresInARow",
+        "open",
+    ];
+    let row = |traffic: ProviderTraffic| {
+        let mut row = vec![
+            json!(traffic.provider),
+            json!(traffic.requests),
+            json!(traffic.retries),
+            json!(traffic.failures),
+            json!(traffic.connections),
+            json!(traffic.warmed),
+            json!(traffic.reuse_rate),
+        ];
+        row.extend(times(&traffic.first_token));
+        row.extend(times(&traffic.queue));
+        row.extend([json!(traffic.waiting), json!(traffic.failures_in_a_row), json!(traffic.open)]);
+        row
+    };
+    (COLUMNS, runs.services().llm.traffic().into_iter().map(row).collect())
 }

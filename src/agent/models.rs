@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::outcome::{ErrorCode, OutcomeError};
 use crate::config::{Config, ModelRef, Price, ProviderConfig, ProviderKind};
+use crate::llm::Target;
 use crate::llm::catalogue::Catalogue;
 use crate::llm::client::Client;
 use crate::llm::models::{self, ModelInfo};
@@ -26,6 +27,20 @@ pub struct Chosen {
     pub info: ModelInfo,
     /// What it may produce in a response, in tokens.
     pub max_output_tokens: u32,
+    /// Whom to ask while it is overloaded; those have none of their own.
+    pub fallback: Vec<Self>,
+}
+
+impl Chosen {
+    /// The model as the client asks it.
+    pub fn target(&self) -> Target {
+        Target {
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            max_output_tokens: self.max_output_tokens,
+            context_window: self.info.context_window,
+        }
+    }
 }
 
 /// Not more than this is asked for unless the configuration does: some providers reserve what is asked for.
@@ -60,16 +75,30 @@ pub fn resolve(config: &Config, catalogue: &Catalogue, wanted: Option<&ModelRef>
         let hint = "`ropeway doctor` shows what is missing";
         OutcomeError::new(ErrorCode::Config, reason, hint)
     })?;
+    let mut chosen = choose(config, catalogue, model, provider);
+    let own = config.model_override(model);
+    for other in own.map_or(&[][..], |own| &own.fallback) {
+        match config.provider_of(other) {
+            Ok(provider) if other != model => chosen.fallback.push(choose(config, catalogue, other, provider)),
+            Ok(_) => {}
+            Err(why) => tracing::warn!("{other} cannot stand in for {model}: {why}"),
+        }
+    }
+    Ok(chosen)
+}
+
+fn choose(config: &Config, catalogue: &Catalogue, model: &ModelRef, provider: &ProviderConfig) -> Chosen {
     let own = config.model_override(model);
     let info = info(config, catalogue, model, provider);
     let limit = own.and_then(|own| own.max_output_tokens).unwrap_or(info.max_output_tokens.min(OUTPUT_MAX));
-    Ok(Chosen {
+    Chosen {
         provider: Arc::new(provider.clone()),
         model: Arc::from(model.model.as_str()),
         origin: Arc::from(model.to_string()),
         info,
         max_output_tokens: u32::try_from(limit).unwrap_or(u32::MAX),
-    })
+        fallback: Vec::new(),
+    }
 }
 
 /// What holds for a model: the user's word, its provider's, the table's.

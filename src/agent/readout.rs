@@ -50,6 +50,8 @@ pub fn stats(runs: &Runs) -> Value {
         "requests": http.requests,
         "retries": http.retries,
         "connections": http.connections,
+        "warmed": http.warmed,
+        "shared": http.shared,
     });
     record["available"] =
         json!(models::resolve(&services.config(), services.llm.catalogue(), runs.chosen_model().as_ref()).is_ok());
@@ -73,5 +75,8 @@ fn count_caches(runs: &Runs) {
     let results = services.results.counters();
     services.metrics.set_looked_up(Cache::Tools, results.hits, results.misses);
     let http = services.llm.counters();
-    services.metrics.set_connections(http.requests.saturating_sub(http.connections), http.connections);
+    // One that was opened ahead cost its first request nothing.
+    let new = http.connections.saturating_sub(http.warmed).min(http.requests);
+    services.metrics.set_connections(http.requests - new, new);
+    services.metrics.set_looked_up(Cache::Responses, http.cache_hits, http.cache_misses);
 }

@@ -16,16 +16,16 @@ use super::clock::Clock;
 use super::context::keeper::Keeper;
 use super::events::{Events, RunPhase};
 use super::history::History;
+use super::models::Chosen;
 use super::outcome::RunUsage;
+use super::patience::Patience;
 use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
 use super::services::Services;
 use super::turn::{Turn, TurnEvent};
-use crate::config::{Config, ProviderConfig};
+use crate::config::Config;
 use crate::host::EventKind;
-use crate::ids::{CallId, RunId};
-use crate::llm::client::RetryNotice;
-use crate::llm::models::ModelInfo;
+use crate::ids::{CallId, RunId, ThreadId};
 use crate::llm::{LlmError, StreamEvent, ToolCall, ToolResult, Usage};
 use crate::metrics::{Op, RunningTool, Spent};
 use crate::tools::output::Output;
@@ -44,16 +44,10 @@ pub struct Plan {
     pub run: RunId,
     /// The configuration it keeps to its end.
     pub config: Arc<Config>,
-    /// Where the model is.
-    pub provider: Arc<ProviderConfig>,
-    /// The model's name there.
-    pub model: Arc<str>,
-    /// `PROVIDER/MODEL`, for the history.
-    pub origin: Arc<str>,
-    /// What it can do and what it costs.
-    pub info: ModelInfo,
-    /// Tokens it may produce in a response.
-    pub max_output_tokens: u32,
+    /// The conversation.
+    pub thread: ThreadId,
+    /// The model it asks.
+    pub model: Chosen,
     /// Tools offered.
     pub tools: Toolset,
     /// What the tools work in.
@@ -107,6 +101,7 @@ pub struct Run<'a> {
     /// Summaries the model was asked for.
     summaries: u32,
     turn: Option<Turn>,
+    patience: Patience,
     planned: HashMap<CallId, Result<Planned, ToolError>>,
     /// Calls that have to be cleared before they start.
     doubts: HashMap<CallId, Doubt>,
@@ -137,10 +132,16 @@ impl<'a> Run<'a> {
             events,
             phase: Phase::new(limits),
             next: None,
-            keeper: conversation::keeper(&plan.config, &plan.info, plan.max_output_tokens, &plan.tools.specs()),
+            keeper: conversation::keeper(
+                &plan.config,
+                &plan.model.info,
+                plan.model.max_output_tokens,
+                &plan.tools.specs(),
+            ),
             summarising: false,
             summaries: 0,
             turn: None,
+            patience: Patience::default(),
             planned: HashMap::new(),
             doubts: HashMap::new(),
             permit: Permit {
@@ -185,10 +186,12 @@ impl<'a> Run<'a> {
         }
         let streaming = self.turn.is_some();
         let working = !self.jobs.is_empty();
+        let asking = self.patience.asks();
         tokio::select! {
             biased;
             () = self.plan.cancel.cancelled() => Some(Input::Cancel),
             Some(job) = self.jobs.next(), if working => Some(self.job_ended(job)),
+            stop = self.patience.stop(), if asking => stop.then_some(Input::Cancel),
             event = next(&mut self.turn), if streaming => match self.summarising {
                 true => self.summary_event(event),
                 false => self.stream_event(event),
@@ -207,16 +210,14 @@ impl<'a> Run<'a> {
         };
         match event {
             TurnEvent::Retry(notice) => {
-                self.retry(notice);
+                self.patience.retry(&self.services.host, self.events, notice);
                 None
             }
-            TurnEvent::Stream(event) => self.response_event(event),
+            TurnEvent::Stream(event) => {
+                self.patience.over(self.events);
+                self.response_event(event)
+            }
         }
-    }
-
-    fn retry(&self, notice: RetryNotice) {
-        let wait_ms = notice.wait.as_millis() as u64;
-        self.events.emit(EventKind::Retry { attempt: notice.attempt, wait_ms, why: notice.why });
     }
 
     fn response_event(&mut self, event: StreamEvent) -> Option<Input> {
@@ -244,7 +245,7 @@ impl<'a> Run<'a> {
                 self.turn_over(true);
                 if let Some(usage) = response.usage {
                     self.keeper.learn(&mut lock(&self.plan.history), &usage);
-                    self.spend(&usage);
+                    self.spend(&usage, &response.turn.origin);
                 }
                 if self.cost_limit_reached() && !response.turn.calls.is_empty() {
                     return Some(Input::CostLimit);
@@ -259,8 +260,11 @@ impl<'a> Run<'a> {
         limit.is_some_and(|limit| self.usage.cost_usd.is_some_and(|cost| cost >= limit))
     }
 
-    fn spend(&mut self, usage: &Usage) {
-        let cost = self.plan.info.cost(usage);
+    fn spend(&mut self, usage: &Usage, origin: &str) {
+        // Another model may have stood in, at its own price.
+        let stood_in = self.plan.model.fallback.iter().find(|other| &*other.origin == origin);
+        let info = stood_in.map_or(&self.plan.model.info, |other| &other.info);
+        let cost = info.cost(usage);
         self.usage.add(usage, cost);
         let spent = Spent {
             input: usage.input_tokens,
@@ -269,7 +273,7 @@ impl<'a> Run<'a> {
             cost_usd: cost.unwrap_or_default(),
         };
         self.services.metrics.spend(&self.plan.run, &spent);
-        let window = if self.plan.info.known { self.plan.info.context_window } else { 0 };
+        let window = if self.plan.model.info.known { self.plan.model.info.context_window } else { 0 };
         self.services.metrics.context(usage.input_tokens + usage.output_tokens, window);
         self.services.host.status_changed();
     }
@@ -418,6 +422,7 @@ impl<'a> Run<'a> {
     }
 
     fn turn_over(&mut self, ok: bool) {
+        self.patience.over(self.events);
         if let Some(turn) = self.turn.take() {
             self.services.metrics.record(Op::Request, turn.started.elapsed(), ok);
             self.clock.model(turn.started);

@@ -418,6 +418,20 @@ impl Runs {
         self.state().model.clone()
     }
 
+    /// Work that opens a connection to the model that a run would ask now, so that it is there when one starts; nothing
+    /// where there is none to do, or nobody vouches for the settings.
+    pub fn warm(&self) -> Option<impl Future<Output = ()> + Send + 'static + use<>> {
+        if !self.services.trusted {
+            return None;
+        }
+        let config = self.services.config();
+        let provider = match self.chosen_model() {
+            Some(model) => config.provider_of(&model).ok()?,
+            None => config.selected().ok()?.1,
+        };
+        self.services.llm.warm(provider)
+    }
+
     /// Chooses the model for the runs that start from now on.
     pub fn choose_model(&self, model: ModelRef) {
         self.state().model = Some(model);

@@ -62,7 +62,7 @@ impl Task {
             }
         };
         host.progress_begin(&self.run, &self.title);
-        events.emit(EventKind::Started { title: self.title.clone(), model: plan.origin.to_string() });
+        events.emit(EventKind::Started { title: self.title.clone(), model: plan.model.origin.to_string() });
         let ended = Run::new(&self.services, &plan, events).drive().await;
         let (mut outcome, open) = self.finish(ended, events).await;
         outcome.timing.total_ms = events.started().elapsed().as_secs_f64() * 1e3;
@@ -106,11 +106,8 @@ impl Task {
         Ok(Plan {
             run: self.run.clone(),
             config: self.config.clone(),
-            provider: chosen.provider,
-            model: chosen.model,
-            origin: chosen.origin,
-            info: chosen.info,
-            max_output_tokens: chosen.max_output_tokens,
+            thread: self.thread.clone(),
+            model: chosen,
             tools,
             context,
             history: self.history.clone(),

@@ -1,22 +1,25 @@
 //! One streamed model call, as something that can be waited for beside tools and a cancel.
 //!
 //! Opening the connection (with its retries) and reading the stream are one future that keeps its place when it is
-//! dropped between two polls, so `run` can select over it.
+//! dropped between two polls, so `run` can select over it. An answer that breaks off before anything of it can have
+//! been acted on is asked for again, once, and that is said.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::config::ProviderConfig;
-use crate::llm::client::{Client, RetryNotice};
-use crate::llm::{LlmError, Request, ResponseStream, StreamEvent};
+use crate::llm::client::{Call, Client, RetryNotice};
+use crate::llm::{LlmError, ResponseStream, StreamEvent};
 
 /// A model call under way. Dropping it closes the stream.
 pub struct Turn {
+    client: Arc<Client>,
+    call: Call,
     state: State,
     retries: mpsc::UnboundedReceiver<RetryNotice>,
+    restarted: bool,
     /// When the request was made.
     pub started: Instant,
     /// Whether anything of the answer has been seen.
@@ -32,24 +35,30 @@ enum State {
 /// What a turn yields.
 #[derive(Debug)]
 pub enum TurnEvent {
-    /// The request is made again after a failure.
+    /// The request is made again after a failure, or another model is asked.
     Retry(RetryNotice),
     /// Something of the response.
     Stream(StreamEvent),
 }
 
+fn open(client: &Arc<Client>, call: &Call) -> (State, mpsc::UnboundedReceiver<RetryNotice>) {
+    let (notices, retries) = mpsc::unbounded_channel();
+    let (client, call) = (Arc::clone(client), call.clone());
+    let opening = async move {
+        let tell = move |notice: RetryNotice| {
+            // The run may be gone; then nobody wants to know.
+            let _ = notices.send(notice);
+        };
+        client.call(call, &tell).await
+    };
+    (State::Opening(Box::pin(opening)), retries)
+}
+
 impl Turn {
     /// Makes the request. Nothing happens before the first `next`.
-    pub fn new(client: Arc<Client>, provider: Arc<ProviderConfig>, request: Request) -> Self {
-        let (notices, retries) = mpsc::unbounded_channel();
-        let opening = async move {
-            let tell = move |notice: RetryNotice| {
-                // The run may be gone; then nobody wants to know.
-                let _ = notices.send(notice);
-            };
-            client.stream(&provider, &request, &tell).await
-        };
-        Self { state: State::Opening(Box::pin(opening)), retries, started: Instant::now(), spoke: false }
+    pub fn new(client: Arc<Client>, call: Call) -> Self {
+        let (state, retries) = open(&client, &call);
+        Self { client, call, state, retries, restarted: false, started: Instant::now(), spoke: false }
     }
 
     /// The next thing that happens; `None` once the response is over. Safe to drop and call again.
@@ -71,11 +80,28 @@ impl Turn {
                     }
                 }
                 State::Streaming(stream) => {
-                    let event = stream.next().await;
-                    if !matches!(event, Ok(Some(_))) {
+                    // What was told while the stream was opened comes before what it says.
+                    if let Ok(notice) = self.retries.try_recv() {
+                        return Ok(Some(TurnEvent::Retry(notice)));
+                    }
+                    let event = match stream.next().await {
+                        Ok(event) => event,
+                        Err(error) if stream.may_restart() && !self.restarted && self.client.retries() => {
+                            self.restarted = true;
+                            (self.state, self.retries) = open(&self.client, &self.call);
+                            let why = format!("{}; the answer begins again", error.message);
+                            let notice = RetryNotice { attempt: 1, wait: Duration::ZERO, why };
+                            return Ok(Some(TurnEvent::Retry(notice)));
+                        }
+                        Err(error) => {
+                            self.state = State::Over;
+                            return Err(error);
+                        }
+                    };
+                    if event.is_none() {
                         self.state = State::Over;
                     }
-                    return Ok(event?.map(TurnEvent::Stream));
+                    return Ok(event.map(TurnEvent::Stream));
                 }
             }
         }

@@ -166,12 +166,18 @@ section! {
         http2: bool = true, boolean;
         /// Idle connections kept to each provider.
         max_idle_per_host: usize = 4, integer(0, 256);
+        /// Requests to a provider that may be under way at a time; others wait for their turn.
+        max_concurrent: usize = 32, integer(1, 1024);
         /// Further attempts after a failure that may pass.
         max_retries: u32 = 4, integer(0, 20);
         /// Requests to a provider, on average.
         requests_per_second: f64 = 10.0, float(0.01, 10_000.0);
         /// Requests that may come at once.
         burst: u32 = 20, integer(1, 10_000);
+        /// Tokens sent to a provider in a minute, by our estimate; 0: as many as it allows.
+        tokens_per_minute: u32 = 0, integer(0, 1_000_000_000);
+        /// A provider that keeps failing is left alone for a while.
+        circuit_breaker: bool = true, boolean;
         /// Equal requests at the same time share one call.
         dedupe: bool = true, boolean;
         /// Answers remembered.

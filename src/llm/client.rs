@@ -1,41 +1,68 @@
 //! One call: a request goes out, events come back. What may be retried is retried in here, and only as long as nothing
-//! of the answer has been shown.
+//! of the answer has been shown; `attempt` makes the attempts, `flight` lets equal calls be one.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::config::{LlmConfig, ProviderConfig};
+use crate::ids::{RunId, ThreadId};
+use crate::llm::answers::{Answers, Key, is_deterministic, is_first};
 use crate::llm::catalogue::Catalogue;
-use crate::llm::failure::{Again, Failure};
-use crate::llm::provider::{HttpRequest, Provider, codec_of};
-use crate::llm::retry::{Decision, Hints, decide};
+use crate::llm::failure::Failure;
+use crate::llm::flight::{Flight, Flights};
+use crate::llm::pace::{Pace, Rates};
+use crate::llm::peer::Peer;
+use crate::llm::prefix::Prefixes;
+use crate::llm::provider::codec_of;
+use crate::llm::reader::Spares;
 use crate::llm::secrets::Secrets;
 use crate::llm::stream::ResponseStream;
-use crate::llm::transport::{Transport, read_error_body, spell};
-use crate::llm::{LlmError, LlmErrorKind, Request};
+use crate::llm::traffic::{ProviderTraffic, Traffic, reuse_rate};
+use crate::llm::transport::{Transport, read_error_body};
+use crate::llm::{LlmError, Request, StreamEvent};
+
+/// Providers that are remembered; more would mean that addresses change all the time.
+const PEERS: usize = 256;
 
 /// How the client behaves towards all providers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// HTTP/2 where the server agrees to it.
     pub http2: bool,
     /// Idle connections kept to each host.
     pub max_idle_per_host: usize,
+    /// Requests of one provider under way at a time.
+    pub max_concurrent: usize,
     /// Further attempts after a failure that may pass.
     pub max_retries: u32,
+    /// Requests to a provider, on average.
+    pub requests_per_second: f64,
+    /// Requests that may come at once.
+    pub burst: u32,
+    /// Tokens sent to a provider in a minute, by our estimate; 0: as many as it allows.
+    pub tokens_per_minute: u32,
+    /// A provider that keeps failing is left alone for a while.
+    pub circuit_breaker: bool,
+    /// Equal requests at the same time share one call.
+    pub dedupe: bool,
+    /// Answers remembered; 0: none.
+    pub cache_entries: u64,
+    /// How long an answer may be used again.
+    pub cache_ttl: Duration,
     /// Factor on every wait before a retry; 0 in tests, which do not sleep.
     pub wait_scale: f64,
+    /// Certificates trusted besides the machine's own.
+    pub roots: Vec<reqwest::Certificate>,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self { http2: true, max_idle_per_host: 4, max_retries: 4, wait_scale: 1.0 }
+        Self::from(&LlmConfig::default())
     }
 }
 
@@ -44,13 +71,22 @@ impl From<&LlmConfig> for ClientSettings {
         Self {
             http2: config.http2,
             max_idle_per_host: config.max_idle_per_host,
+            max_concurrent: config.max_concurrent,
             max_retries: config.max_retries,
-            ..Self::default()
+            requests_per_second: config.requests_per_second,
+            burst: config.burst,
+            tokens_per_minute: config.tokens_per_minute,
+            circuit_breaker: config.circuit_breaker,
+            dedupe: config.dedupe,
+            cache_entries: config.cache_entries,
+            cache_ttl: Duration::from_millis(config.cache_ttl_ms),
+            wait_scale: 1.0,
+            roots: Vec::new(),
         }
     }
 }
 
-/// Told before each wait, so that the user knows why nothing comes.
+/// Told before each wait and each change of the model, so that the user knows why nothing comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryNotice {
     /// The attempt that failed, from 1.
@@ -61,8 +97,43 @@ pub struct RetryNotice {
     pub why: String,
 }
 
-/// What the client has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A model and where it is.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where.
+    pub provider: Arc<ProviderConfig>,
+    /// Its name there.
+    pub model: Arc<str>,
+    /// What it may produce in a response, in tokens.
+    pub max_output_tokens: u32,
+    /// Tokens of prompt and answer together.
+    pub context_window: u64,
+}
+
+impl Target {
+    /// `PROVIDER/MODEL`.
+    pub fn origin(&self) -> Arc<str> {
+        Arc::from(format!("{}/{}", self.provider.name, self.model))
+    }
+}
+
+/// One request and whom to ask.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What is asked; its model is the first target's.
+    pub request: Request,
+    /// Where the model is.
+    pub provider: Arc<ProviderConfig>,
+    /// Whom to ask while that one is overloaded, in order.
+    pub fallback: Arc<[Target]>,
+    /// Who asks: runs take turns.
+    pub run: RunId,
+    /// The conversation, to notice when its beginning changes.
+    pub thread: Option<ThreadId>,
+}
+
+/// What the client has done so far, over all providers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counters {
     /// HTTP requests sent, retries included.
     pub requests: u64,
@@ -72,12 +143,20 @@ pub struct Counters {
     pub failures: u64,
     /// Connections opened.
     pub connections: u64,
+    /// Connections opened ahead of the first request.
+    pub warmed: u64,
+    /// Calls that joined an equal one under way.
+    pub shared: u64,
+    /// Answers found among those remembered.
+    pub cache_hits: u64,
+    /// Answers looked for in vain.
+    pub cache_misses: u64,
 }
 
 impl Counters {
     /// Share of requests that needed no new connection; 0 before the first.
     pub fn reuse_rate(&self) -> f64 {
-        if self.requests == 0 { 0.0 } else { 1.0 - self.connections.min(self.requests) as f64 / self.requests as f64 }
+        reuse_rate(self.requests, self.connections, self.warmed).unwrap_or(0.0)
     }
 }
 
@@ -95,35 +174,74 @@ pub struct Probe {
 pub struct Client {
     pub(super) transport: Transport,
     catalogue: Catalogue,
-    settings: ClientSettings,
-    requests: AtomicU64,
-    retries: AtomicU64,
-    failures: AtomicU64,
-}
-
-/// A failed attempt with what the provider said about the next.
-struct Failed {
-    failure: Failure,
-    hints: Hints,
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self { failure, hints: Hints::default() }
-    }
+    pub(super) settings: ClientSettings,
+    pub(super) spares: Arc<Spares>,
+    /// By name and address: a key or a limit of one address says nothing about another.
+    peers: Mutex<HashMap<(String, String), Arc<Peer>>>,
+    flights: Flights,
+    answers: Answers,
+    prefixes: Prefixes,
+    shared: std::sync::atomic::AtomicU64,
 }
 
 impl Client {
     /// A client; it opens nothing before the first request.
     pub fn new(settings: ClientSettings) -> Arc<Self> {
         Arc::new(Self {
-            transport: Transport::new(settings.http2, settings.max_idle_per_host),
+            transport: Transport::new(settings.http2, settings.max_idle_per_host, settings.roots.clone()),
             catalogue: Catalogue::default(),
+            answers: Answers::new(settings.cache_entries, settings.cache_ttl),
             settings,
-            requests: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            spares: Arc::default(),
+            peers: Mutex::default(),
+            flights: Flights::default(),
+            prefixes: Prefixes::default(),
+            shared: 0.into(),
         })
+    }
+
+    /// What is known of a provider at its address.
+    pub(super) fn peer(&self, provider: &ProviderConfig) -> Arc<Peer> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (provider.name.clone(), provider.base_url.to_string());
+        if let Some(peer) = peers.get(&key) {
+            return Arc::clone(peer);
+        }
+        if peers.len() >= PEERS {
+            peers.clear();
+        }
+        let settings = &self.settings;
+        let pace = Pace::new(Rates {
+            per_second: settings.requests_per_second,
+            burst: settings.burst,
+            tokens_a_minute: settings.tokens_per_minute,
+            at_once: settings.max_concurrent,
+        });
+        Arc::clone(
+            peers
+                .entry(key)
+                .or_insert_with(|| Arc::new(Peer::new(pace, settings.circuit_breaker, settings.wait_scale))),
+        )
+    }
+
+    /// Sends a request of nobody in particular, without another model to ask; see [`Client::call`].
+    ///
+    /// # Errors
+    /// As `call`.
+    pub async fn stream(
+        self: &Arc<Self>,
+        provider: &ProviderConfig,
+        request: &Request,
+        notify: &(dyn Fn(RetryNotice) + Sync),
+    ) -> Result<ResponseStream, LlmError> {
+        let call = Call {
+            request: request.clone(),
+            provider: Arc::new(provider.clone()),
+            fallback: Arc::from([]),
+            run: RunId::from(""),
+            thread: None,
+        };
+        self.call(call, notify).await
     }
 
     /// Sends a request and returns once the first event of the answer is there. Dropping the future, or the stream it
@@ -131,108 +249,77 @@ impl Client {
     ///
     /// # Errors
     /// What still failed after the retries that were worth it; the message names the provider and holds no secret.
-    pub async fn stream(
-        &self,
-        provider: &ProviderConfig,
-        request: &Request,
+    pub async fn call(
+        self: &Arc<Self>,
+        call: Call,
         notify: &(dyn Fn(RetryNotice) + Sync),
     ) -> Result<ResponseStream, LlmError> {
-        let secrets = Secrets::of(provider);
-        match self.attempts(provider, request, notify, &secrets).await {
-            Ok(stream) => Ok(stream),
-            Err(error) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                Err(secrets.clean(error))
-            }
-        }
-    }
-
-    async fn attempts(
-        &self,
-        provider: &ProviderConfig,
-        request: &Request,
-        notify: &(dyn Fn(RetryNotice) + Sync),
-        secrets: &Secrets,
-    ) -> Result<ResponseStream, LlmError> {
-        let codec = codec_of(provider)?;
         let begun = Instant::now();
-        let HttpRequest { path, headers, body } = codec.encode(request, provider)?;
-        let origin: Arc<str> = Arc::from(format!("{}/{}", provider.name, request.model));
-        let mut attempt = 1;
-        loop {
-            let sent = self.attempt(provider, codec, &path, headers.clone(), body.clone(), &origin, secrets).await;
-            let Failed { failure, hints } = match sent {
-                Ok(mut stream) => {
-                    stream.timing.attempts = attempt;
-                    stream.timing.first_event = begun.elapsed();
-                    return Ok(stream);
-                }
-                Err(failed) => failed,
-            };
-            let Failure { error, .. } = &failure;
-            match decide(&failure, hints, attempt, self.settings.max_retries, random()) {
-                Decision::Retry { wait } => {
-                    let why = secrets.clean(error.clone()).message;
-                    tracing::debug!(attempt, ?wait, request_id = error.request_id.as_deref(), "retrying: {why}");
-                    self.retries.fetch_add(1, Ordering::Relaxed);
-                    // A dead pooled connection is nobody's news.
-                    if !wait.is_zero() {
-                        notify(RetryNotice { attempt, wait, why });
-                        tokio::time::sleep(wait.mul_f64(self.settings.wait_scale)).await;
-                    }
-                }
-                Decision::GiveUp => {
-                    let mut error = failure.error;
-                    if attempt > 1 {
-                        error.message.push_str(&format!(" (after {attempt} attempts)"));
-                    }
-                    return Err(error);
-                }
-                Decision::TooLong { wait } => {
-                    let mut error = failure.error;
-                    let wait =
-                        if wait > Duration::from_secs(365 * 86_400) { "very long".to_owned() } else { spell(wait) };
-                    error.message.push_str(&format!("; it asks to wait {wait}, which is longer than a run waits"));
-                    "try again after that time, or choose another model".clone_into(&mut error.hint);
-                    return Err(error);
-                }
-            }
-            attempt += 1;
+        let codec = codec_of(&call.provider)?;
+        let http = codec.encode(&call.request, &call.provider)?;
+        if let Some(thread) = &call.thread {
+            self.watch_prefix(thread, &call);
+        }
+        let cacheable = self.answers.is_on() && is_deterministic(&call.request);
+        let shareable = self.settings.dedupe && is_first(&call.request);
+        let key = (cacheable || shareable).then(|| Key::of(&call.provider, &http.path, &http.headers, &http.body));
+        if let Some(key) = key.as_ref().filter(|_| cacheable)
+            && let Some(events) = self.answers.get(key)
+        {
+            return Ok(ResponseStream::remembered(events, begun.elapsed()));
+        }
+        let open = || {
+            let client = Arc::clone(self);
+            Flight::new(cacheable, |notices| Box::pin(async move { client.open(call, http, notices).await }))
+        };
+        let (flight, joined) = match key.filter(|_| shareable) {
+            Some(key) => self.flights.join(key, open),
+            None => (open(), false),
+        };
+        if joined {
+            self.shared.fetch_add(1, Relaxed);
+        }
+        let outcome = flight.begun(notify).await;
+        if let Some(key) = &key {
+            self.flights.leave(key, &flight);
+        }
+        outcome?;
+        let keep = key.filter(|_| cacheable).map(|key| (Arc::clone(self), key));
+        Ok(match flight.alone() {
+            Ok(live) => ResponseStream::own(live, begun.elapsed()),
+            Err(flight) => ResponseStream::shared(flight, keep, begun.elapsed()),
+        })
+    }
+
+    fn watch_prefix(&self, thread: &ThreadId, call: &Call) {
+        let origin = Arc::from(format!("{}/{}", call.provider.name, call.request.model));
+        if let Some(broken) = self.prefixes.sends(thread, &origin, &call.request) {
+            tracing::info!(thread = thread.as_str(), "the cached beginning of the prompt is lost: {}", broken.what);
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one attempt, used in one place")]
-    async fn attempt(
-        &self,
+    pub(super) fn remember(&self, key: Key, events: &[StreamEvent]) {
+        self.answers.put(key, events);
+    }
+
+    /// Opens a connection to a provider that will probably be asked soon, so that the handshake is over by then. Gives
+    /// the work to do, or nothing where there is none: it was used within the last minute, or cannot be used at all.
+    pub fn warm(
+        self: &Arc<Self>,
         provider: &ProviderConfig,
-        codec: &'static dyn Provider,
-        path: &str,
-        headers: HeaderMap,
-        body: Bytes,
-        origin: &Arc<str>,
-        secrets: &Secrets,
-    ) -> Result<ResponseStream, Failed> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let sent = Instant::now();
-        let response = self.transport.send(provider, Method::POST, path, headers, body).await?;
-        let first_byte = sent.elapsed();
-        let status = response.status().as_u16();
-        let head = response.headers().clone();
-        let idle = provider.timeouts.idle;
-        if !(200..300).contains(&status) {
-            let body = read_error_body(response, idle).await;
-            let failure = codec.error(status, &head, &body);
-            return Err(Failed { failure, hints: Hints::read(&head, SystemTime::now()) });
+    ) -> Option<impl Future<Output = ()> + Send + 'static + use<>> {
+        if provider.ready().is_err() {
+            return None;
         }
-        let kind = head.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("").to_ascii_lowercase();
-        if kind.starts_with("text/html") || kind.starts_with("application/json") {
-            let body = read_error_body(response, idle).await;
-            return Err(not_a_stream(codec, status, &head, &kind, &body).into());
-        }
-        let mut stream = ResponseStream::new(response, codec.decoder(Arc::clone(origin)), idle, secrets.clone());
-        stream.timing.first_byte = first_byte;
-        stream.first_event().await?;
-        Ok(stream)
+        let peer = self.peer(provider);
+        peer.wants_warming().then(|| {
+            let (client, provider) = (Arc::clone(self), provider.clone());
+            async move {
+                if client.transport.warm(&provider).await {
+                    Traffic::count(&peer.traffic.warmed);
+                }
+            }
+        })
     }
 
     /// Asks the provider for its list of models: whether it is there, takes the key, and how fast. Leaves a warm
@@ -248,7 +335,9 @@ impl Client {
     async fn ask(&self, provider: &ProviderConfig) -> Result<Probe, Failure> {
         let codec = codec_of(provider)?;
         let (path, headers) = codec.list_models(provider)?;
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        let peer = self.peer(provider);
+        Traffic::count(&peer.traffic.requests);
+        peer.uses();
         let sent = Instant::now();
         let response = self.transport.send(provider, Method::GET, &path, headers, Bytes::new()).await?;
         let elapsed = sent.elapsed();
@@ -267,35 +356,43 @@ impl Client {
         &self.catalogue
     }
 
+    /// Whether failures that may pass are tried again at all.
+    pub fn retries(&self) -> bool {
+        self.settings.max_retries > 0
+    }
+
     /// What was done so far.
     pub fn counters(&self) -> Counters {
+        let (cache_hits, cache_misses) = self.answers.counts();
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = |of: fn(&Traffic) -> &std::sync::atomic::AtomicU64| {
+            peers.values().map(|peer| of(&peer.traffic).load(Relaxed)).sum()
+        };
         Counters {
-            requests: self.requests.load(Ordering::Relaxed),
-            retries: self.retries.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
-            connections: self.transport.connections(),
+            requests: sum(|traffic| &traffic.requests),
+            retries: sum(|traffic| &traffic.retries),
+            failures: sum(|traffic| &traffic.failures),
+            warmed: sum(|traffic| &traffic.warmed),
+            connections: self.transport.connections(None),
+            shared: self.shared.load(Relaxed),
+            cache_hits,
+            cache_misses,
         }
     }
-}
 
-/// A success that is no stream: an error in disguise, or a server that does not know what was asked.
-fn not_a_stream(codec: &dyn Provider, status: u16, head: &HeaderMap, kind: &str, body: &[u8]) -> Failure {
-    let is_error = serde_json::from_slice::<serde_json::Value>(body)
-        .is_ok_and(|value| value.get("error").is_some_and(|error| !error.is_null()));
-    if is_error {
-        return codec.error(status, head, body);
+    /// What went to each provider, by name and address.
+    pub fn traffic(&self) -> Vec<ProviderTraffic> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut peers: Vec<_> = peers.iter().collect();
+        peers.sort_by_key(|(key, _)| *key);
+        let row = |((name, _), peer): &(&(String, String), &Arc<Peer>)| {
+            peer.traffic.row(name, self.transport.connections(Some(name)), peer.pace.waiting(), peer.health())
+        };
+        peers.iter().map(row).collect()
     }
-    let mut failure = Failure::new(
-        LlmErrorKind::BadResponse,
-        format!("answered {status} with `{}` instead of a stream", crate::llm::failure::clip(kind, 80)),
-        "check that base_url points at the API and that kind fits this server",
-        Again::Never,
-    );
-    failure.error.status = Some(status);
-    failure
-}
 
-/// A number in [0, 1) that is different in every process and every time; good enough to keep clients apart.
-fn random() -> f64 {
-    (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64
+    /// How often the beginning of a conversation changed although a provider may have cached it, by what changed.
+    pub fn prefix_breaks(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        self.prefixes.breaks()
+    }
 }

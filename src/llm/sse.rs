@@ -16,6 +16,9 @@ pub const MAX_EVENT: usize = 16 << 20;
 /// A buffer that grew beyond this for one event is given back after it.
 const KEEP: usize = 1 << 20;
 
+/// What a buffer keeps while no stream needs it.
+const KEEP_IDLE: usize = 64 << 10;
+
 /// An event passed `MAX_EVENT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("one event of the stream is larger than {} MiB", MAX_EVENT >> 20)]
@@ -23,6 +26,10 @@ pub struct Oversize;
 
 /// Takes the name and the data of each event.
 pub type Sink<'s, E> = dyn FnMut(&str, &[u8]) -> Result<(), E> + 's;
+
+/// A parser's memory, for the next one.
+#[derive(Debug, Default)]
+pub struct Buffers([Vec<u8>; 3]);
 
 /// An incremental parser for one stream.
 #[derive(Debug, Default)]
@@ -51,6 +58,22 @@ impl Parser {
     /// A parser for a stream in which each line that is not blank is an event.
     pub fn lines() -> Self {
         Self { lines: true, ..Self::default() }
+    }
+
+    /// A parser on the memory of an earlier one; `lines`: for a stream in which each line that is not blank is an event.
+    pub fn with(buffers: Buffers, lines: bool) -> Self {
+        let [line, data, name] = buffers.0;
+        Self { line, data, name, lines, ..Self::default() }
+    }
+
+    /// The memory, emptied and at most as much as is worth keeping; the parser is at the start of a stream again.
+    pub fn take_buffers(&mut self) -> Buffers {
+        let Self { line, data, name, .. } = std::mem::take(self);
+        Buffers([line, data, name].map(|mut buffer| {
+            buffer.clear();
+            buffer.shrink_to(KEEP_IDLE);
+            buffer
+        }))
     }
 
     /// Takes the next bytes and hands each complete event to `sink` as its name (empty without one) and its data.

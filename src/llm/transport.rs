@@ -29,12 +29,16 @@ const USER_AGENT: &str = concat!("ropeway/", env!("CARGO_PKG_VERSION"));
 /// How often an HTTP/2 connection is asked whether it lives, also between requests: some proxies let it die silently.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
+/// How long the answer to a request that only opens a connection may take.
+const WARM: Duration = Duration::from_secs(5);
 
 /// What decides whether two requests can share a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PoolKey {
     provider: String,
     connect: Duration,
+    /// How long a connection is kept without a request.
+    idle: Duration,
     /// A loopback server is never behind a proxy.
     loopback: bool,
     /// Plain HTTP needs no certificates, and a machine without any can still speak it.
@@ -53,25 +57,42 @@ struct Pool {
 pub struct Transport {
     http2: bool,
     max_idle_per_host: usize,
+    roots: Vec<reqwest::Certificate>,
     pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
 }
 
 impl Transport {
     /// A transport without any client yet.
-    pub fn new(http2: bool, max_idle_per_host: usize) -> Self {
-        Self { http2, max_idle_per_host, pools: Mutex::default() }
+    ///
+    /// `roots` are trusted besides the machine's own certificates.
+    pub fn new(http2: bool, max_idle_per_host: usize, roots: Vec<reqwest::Certificate>) -> Self {
+        Self { http2, max_idle_per_host, roots, pools: Mutex::default() }
     }
 
-    /// Connections opened so far, over all providers.
-    pub fn connections(&self) -> u64 {
+    /// Connections opened so far to a provider, or to all.
+    pub fn connections(&self, provider: Option<&str>) -> u64 {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        pools.values().map(|pool| pool.opened.load(Ordering::Relaxed)).sum()
+        let wanted = pools.iter().filter(|(key, _)| provider.is_none_or(|name| key.provider == name));
+        wanted.map(|(_, pool)| pool.opened.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Opens a connection ahead of a request, unless one is open. What is sent has no body, no key and no header of
+    /// the user's; what the server answers does not matter. Says whether a connection was opened.
+    pub async fn warm(&self, provider: &ProviderConfig) -> bool {
+        let Ok(url) = url(provider, "") else { return false };
+        let pool = self.pool(provider);
+        let Ok(client) = self.client(&pool, provider).await else { return false };
+        let before = pool.opened.load(Ordering::Relaxed);
+        let asked = tokio::time::timeout(provider.timeouts.connect + WARM, client.head(url).send()).await;
+        tracing::debug!(provider = provider.name, ok = matches!(asked, Ok(Ok(_))), "connection opened ahead");
+        pool.opened.load(Ordering::Relaxed) > before
     }
 
     fn pool(&self, provider: &ProviderConfig) -> Arc<Pool> {
         let key = PoolKey {
             provider: provider.name.clone(),
             connect: provider.timeouts.connect,
+            idle: provider.timeouts.idle,
             loopback: is_loopback(&provider.base_url),
             tls: provider.base_url.scheme() == "https",
         };
@@ -108,6 +129,9 @@ impl Transport {
         let (connect, max_idle, http2) = (provider.timeouts.connect, self.max_idle_per_host, self.http2);
         let loopback = is_loopback(&provider.base_url);
         let tls = provider.base_url.scheme() == "https";
+        let roots = self.roots.clone();
+        // As long as the provider keeps a silent stream: an older connection is likely to be dead.
+        let unused = provider.timeouts.idle;
         move || {
             let mut builder = reqwest::Client::builder()
                 .user_agent(USER_AGENT)
@@ -116,7 +140,7 @@ impl Transport {
                 .tcp_nodelay(true)
                 .tcp_keepalive(Duration::from_secs(30))
                 .pool_max_idle_per_host(max_idle)
-                .pool_idle_timeout(Duration::from_secs(90))
+                .pool_idle_timeout(unused)
                 .connector_layer(Counting(opened));
             builder = if http2 {
                 builder
@@ -131,6 +155,8 @@ impl Transport {
             }
             if !tls {
                 builder = builder.tls_certs_only(std::iter::empty());
+            } else if !roots.is_empty() {
+                builder = builder.tls_certs_merge(roots);
             }
             builder
         }

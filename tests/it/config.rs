@@ -114,9 +114,12 @@ grep = { first_match_timeout_ms = 3000, max_files = 10000 }
 [llm]
 http2 = true
 max_idle_per_host = 4
+max_concurrent = 32
 max_retries = 4
 requests_per_second = 10.0
 burst = 20
+tokens_per_minute = 0
+circuit_breaker = true
 dedupe = true
 cache_entries = 50
 cache_ttl_ms = 600000

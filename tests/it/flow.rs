@@ -293,7 +293,7 @@ fn a_stream_that_is_cut_anywhere_fails_the_run_and_nothing_of_it_is_done() {
         openai::done(),
     ]
     .concat();
-    let mut bench = Bench::with(&[("a.rs", CODE)]);
+    let mut bench = Bench::start(&[("a.rs", CODE)], json!({"llm": {"circuit_breaker": false}}), |setup| setup);
     bench.editor.ignore("window/showMessage");
     // The event with the finish reason is the end; it counts even where the blank line behind it is missing.
     let whole = stream.len() - openai::done().len() - "\n\n".len();

@@ -39,8 +39,13 @@ fn provider(model: &Model, protocol: Protocol) -> ProviderConfig {
     }
 }
 
+/// Waits for nothing.
+fn settings() -> ClientSettings {
+    ClientSettings { wait_scale: 0.0, requests_per_second: 1e6, burst: 10_000, ..ClientSettings::default() }
+}
+
 fn client() -> Arc<Client> {
-    Client::new(ClientSettings { wait_scale: 0.0, ..ClientSettings::default() })
+    Client::new(settings())
 }
 
 fn tool(name: &'static str) -> ToolSpec {
@@ -94,7 +99,7 @@ async fn drain(stream: &mut ResponseStream) -> Result<(Vec<StreamEvent>, Respons
     panic!("the stream ended without an end: {events:?}");
 }
 
-async fn ask(client: &Client, provider: &ProviderConfig, request: &Request) -> Result<Response, LlmError> {
+async fn ask(client: &Arc<Client>, provider: &ProviderConfig, request: &Request) -> Result<Response, LlmError> {
     let mut stream = client.stream(provider, request, &quiet).await?;
     Ok(drain(&mut stream).await?.1)
 }

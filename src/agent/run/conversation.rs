@@ -7,11 +7,13 @@ use crate::agent::context::Passes;
 use crate::agent::context::compact::{Room, SUMMARY_TOKENS};
 use crate::agent::context::keeper::{Keeper, Limits};
 use crate::agent::context::trim::Bounds;
+use crate::agent::models::Chosen;
 use crate::agent::phase::Input;
 use crate::agent::prompt;
 use crate::agent::turn::{Turn, TurnEvent};
 use crate::config::Config;
 use crate::host::EventKind;
+use crate::llm::client::Call;
 use crate::llm::models::ModelInfo;
 use crate::llm::{LlmError, LlmErrorKind, Message, Request, Response, Stop, StreamEvent, ToolResult, ToolSpec};
 use crate::text::diff;
@@ -64,21 +66,28 @@ impl Run<'_> {
             history.to_send()
         };
         self.events.doing("thinking");
-        self.turn = Some(self.request(messages, plan.max_output_tokens));
+        self.turn = Some(self.request(messages, plan.model.max_output_tokens));
     }
 
     fn request(&self, messages: Vec<Message>, max_output_tokens: u32) -> Turn {
         let request = Request {
-            model: self.plan.model.clone(),
+            model: self.plan.model.model.clone(),
             system: prompt::system(),
             tools: self.plan.tools.specs(),
             messages,
             max_output_tokens,
-            context_window: self.plan.info.context_window,
-            temperature: temperature(&self.plan.config, &self.plan.info),
+            context_window: self.plan.model.info.context_window,
+            temperature: temperature(&self.plan.config, &self.plan.model.info),
             parallel_tools: self.plan.config.agent.parallel_tools,
         };
-        Turn::new(self.services.llm.clone(), self.plan.provider.clone(), request)
+        let call = Call {
+            request,
+            provider: self.plan.model.provider.clone(),
+            fallback: self.plan.model.fallback.iter().map(Chosen::target).collect(),
+            run: self.plan.run.clone(),
+            thread: Some(self.plan.thread.clone()),
+        };
+        Turn::new(self.services.llm.clone(), call)
     }
 
     /// Records the results of a turn, as small as they can be.
@@ -117,7 +126,7 @@ impl Run<'_> {
         let messages = self.keeper.to_summarise(&mut lock(&self.plan.history));
         match messages {
             Some(messages) => {
-                let most = SUMMARY_TOKENS.min(self.plan.max_output_tokens);
+                let most = SUMMARY_TOKENS.min(self.plan.model.max_output_tokens);
                 self.summaries += 1;
                 self.summarising = true;
                 self.turn = Some(self.request(messages, most));
@@ -130,14 +139,14 @@ impl Run<'_> {
     pub(super) fn summary_event(&mut self, event: Result<Option<TurnEvent>, LlmError>) -> Option<Input> {
         match event {
             Ok(Some(TurnEvent::Retry(notice))) => {
-                self.retry(notice);
+                self.patience.retry(&self.services.host, self.events, notice);
                 None
             }
             Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => {
                 self.turn_over(true);
                 self.summarising = false;
                 if let Some(usage) = &response.usage {
-                    self.spend(usage);
+                    self.spend(usage, &response.turn.origin);
                 }
                 let input = self.compacted(Some(&response.turn.text));
                 Some(if self.cost_limit_reached() { Input::CostLimit } else { input })

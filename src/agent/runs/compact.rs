@@ -12,6 +12,7 @@ use crate::agent::turn::{Turn, TurnEvent};
 use crate::config::ProviderKind;
 use crate::host::Size;
 use crate::ids::{RunId, ThreadId};
+use crate::llm::client::Call;
 use crate::llm::{Message, Request, StreamEvent};
 
 /// Frees the thread when the command ends, also when its future is dropped.
@@ -76,7 +77,14 @@ impl Runs {
             temperature: temperature(&config, &chosen.info),
             parallel_tools: config.agent.parallel_tools,
         };
-        let mut turn = Turn::new(self.services.llm.clone(), chosen.provider.clone(), request);
+        let call = Call {
+            request,
+            provider: chosen.provider.clone(),
+            fallback: chosen.fallback.iter().map(Chosen::target).collect(),
+            run: RunId::unused(),
+            thread: None,
+        };
+        let mut turn = Turn::new(self.services.llm.clone(), call);
         loop {
             match turn.next().await {
                 Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => return Some(response.turn.text),

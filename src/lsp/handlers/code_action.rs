@@ -50,6 +50,12 @@ pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
         asks: client.capabilities.events || client.capabilities.status,
     };
     let offers = offer::offers(&place, &agent.config.current().actions);
+    if !offers.is_empty()
+        && let Some(work) = agent.runs.warm()
+    {
+        // A click will follow, perhaps; by then the handshake is over.
+        session.runtime.spawn(work);
+    }
     let literals = client.capabilities.action_literals;
     Ok(offers.into_iter().map(|offer| if literals { action(offer) } else { command(&offer) }).collect())
 }

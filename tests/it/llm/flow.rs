@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use ropeway::llm::{Stop, StreamEvent, Usage};
+use ropeway::llm::{Client, ClientSettings, Stop, StreamEvent, Usage};
 
-use super::{BOTH, KEY, ask, client, drain, hello, provider, quiet};
+use super::{BOTH, KEY, ask, client, drain, hello, provider, quiet, settings};
 use crate::support::model::{Model, Protocol, Turn, anthropic, openai};
 
 #[tokio::test]
@@ -114,7 +114,8 @@ async fn one_connection_serves_many_turns() {
 #[tokio::test]
 async fn a_connection_goes_back_to_the_pool_although_its_body_ended_after_the_answer() {
     let model = Model::start();
-    let (client, provider, hello) = (client(), provider(&model, Protocol::OpenAi), hello());
+    let client = Client::new(ClientSettings { dedupe: false, ..settings() });
+    let (provider, hello) = (provider(&model, Protocol::OpenAi), hello());
     let (reply, response) = tokio::join!(
         async {
             let (_, mut reply) = model.expect().await;

@@ -82,7 +82,8 @@ pub fn agent(setup: Setup, model: &Model, settings: &Value) -> Setup {
     let mut all = json!({
         "model": "test/m",
         "providers": {"test": {"kind": "openai", "base_url": model.openai_url()}},
-        "llm": {"max_retries": 0},
+        // Not so many in a second are asked by people.
+        "llm": {"max_retries": 0, "requests_per_second": 10_000, "burst": 10_000},
     });
     merge(&mut all, settings);
     setup

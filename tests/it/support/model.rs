@@ -80,6 +80,7 @@ struct State {
     turns: VecDeque<Turn>,
     answer: Option<Answer>,
     requests: Vec<Received>,
+    warmed: Vec<Received>,
 }
 
 /// What the connections share.
@@ -185,6 +186,11 @@ impl Model {
     /// All requests so far, scripted ones included.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.state().requests.clone()
+    }
+
+    /// Requests so far that only opened a connection.
+    pub fn warmed(&self) -> Vec<Received> {
+        self.shared.state().warmed.clone()
     }
 
     /// Turns of the script that no request has taken yet.

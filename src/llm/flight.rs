@@ -1,0 +1,249 @@
+//! One call that several may wait for: equal requests at the same time are sent, and paid, once.
+//!
+//! There is no task in the middle. Whoever wants the next event takes the line and drives it a step; the others find
+//! the event in the log. So when the one who asked first goes away, the next of them just drives on, and when all are
+//! gone the line is dropped with the connection below it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, broadcast};
+
+use crate::llm::answers::Key;
+use crate::llm::client::RetryNotice;
+use crate::llm::live::Live;
+use crate::llm::{LlmError, StreamEvent};
+
+/// Notices that a slow listener may miss none of.
+const NOTICES: usize = 64;
+
+/// Opens a stream; ends with its first event there.
+pub(crate) type Opening = BoxFuture<'static, Result<Live, LlmError>>;
+
+enum Line {
+    Opening(Opening),
+    Streaming(Box<Live>),
+    Over,
+}
+
+/// What has come so far.
+#[derive(Default)]
+struct Log {
+    events: Vec<StreamEvent>,
+    /// The first event is there, or was given to the only one who waited.
+    begun: bool,
+    ended: Option<Result<(), LlmError>>,
+    may_restart: bool,
+    attempts: u32,
+}
+
+/// A call under way.
+pub(crate) struct Flight {
+    line: tokio::sync::Mutex<Line>,
+    log: Mutex<Log>,
+    moved: Notify,
+    notices: broadcast::Sender<RetryNotice>,
+    /// One of them counts the usage.
+    billed: AtomicBool,
+    /// The whole answer is wanted at the end.
+    recorded: bool,
+}
+
+impl std::fmt::Debug for Flight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Flight")
+    }
+}
+
+impl Flight {
+    /// A call that `open` makes; it is given where to tell of its retries.
+    pub(crate) fn new(recorded: bool, open: impl FnOnce(broadcast::Sender<RetryNotice>) -> Opening) -> Arc<Self> {
+        let (notices, _) = broadcast::channel(NOTICES);
+        Arc::new(Self {
+            line: tokio::sync::Mutex::new(Line::Opening(open(notices.clone()))),
+            log: Mutex::default(),
+            moved: Notify::new(),
+            notices,
+            billed: AtomicBool::new(false),
+            recorded,
+        })
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one who comes now still gets everything.
+    fn can_be_joined(&self) -> bool {
+        let log = self.log();
+        !log.begun && log.ended.is_none()
+    }
+
+    /// Attempts the opening took.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.log().attempts
+    }
+
+    /// Whether the failed answer may be asked for again, as [`Live::may_restart`] says it.
+    pub(crate) fn may_restart(&self) -> bool {
+        self.log().may_restart
+    }
+
+    /// Waits for the first event, and tells of retries meanwhile.
+    ///
+    /// # Errors
+    /// What ended the call before its first event.
+    pub(crate) async fn begun(&self, notify: &(dyn Fn(RetryNotice) + Sync)) -> Result<(), LlmError> {
+        let mut notices = self.notices.subscribe();
+        loop {
+            let moved = self.moved.notified();
+            while let Ok(notice) = notices.try_recv() {
+                notify(notice);
+            }
+            {
+                let log = self.log();
+                if log.begun {
+                    return Ok(());
+                }
+                if let Some(ended) = &log.ended {
+                    return ended.clone();
+                }
+            }
+            tokio::select! {
+                biased;
+                Ok(notice) = notices.recv() => notify(notice),
+                () = moved => {}
+                () = self.drive(|log| log.begun || log.ended.is_some()) => {}
+            }
+        }
+    }
+
+    /// The event at this place of the answer; `None` behind its end.
+    ///
+    /// # Errors
+    /// What ended the answer.
+    pub(crate) async fn event(&self, at: usize) -> Result<Option<StreamEvent>, LlmError> {
+        loop {
+            let moved = self.moved.notified();
+            {
+                let log = self.log();
+                if let Some(event) = log.events.get(at) {
+                    let mut event = event.clone();
+                    if let StreamEvent::Done(response) = &mut event
+                        && self.billed.swap(true, Ordering::Relaxed)
+                    {
+                        response.usage = None;
+                    }
+                    return Ok(Some(event));
+                }
+                if let Some(ended) = &log.ended {
+                    return ended.clone().map(|()| None);
+                }
+            }
+            tokio::select! {
+                biased;
+                () = moved => {}
+                () = self.drive(|log| log.events.len() > at || log.ended.is_some()) => {}
+            }
+        }
+    }
+
+    /// Takes the line, and moves it a step unless somebody has done so meanwhile. Dropped, it loses nothing: all that
+    /// was begun stays in the line.
+    async fn drive(&self, done: impl Fn(&Log) -> bool) {
+        let mut line = self.line.lock().await;
+        if done(&self.log()) {
+            return;
+        }
+        match &mut *line {
+            Line::Opening(opening) => match opening.await {
+                Ok(live) => {
+                    let mut log = self.log();
+                    log.begun = true;
+                    log.attempts = live.timing.attempts;
+                    *line = Line::Streaming(Box::new(live));
+                }
+                Err(error) => {
+                    self.log().ended = Some(Err(error));
+                    *line = Line::Over;
+                }
+            },
+            Line::Streaming(live) => {
+                let event = live.next().await;
+                let mut log = self.log();
+                match event {
+                    Ok(Some(event)) => log.events.push(event),
+                    Ok(None) => log.ended = Some(Ok(())),
+                    Err(error) => {
+                        log.may_restart = live.may_restart();
+                        log.ended = Some(Err(error));
+                    }
+                }
+                if log.ended.is_some() {
+                    *line = Line::Over;
+                }
+            }
+            Line::Over => {}
+        }
+        drop(line);
+        self.moved.notify_waiters();
+    }
+
+    /// The stream itself, where only one is left who waits for it and nobody can come any more.
+    pub(crate) fn alone(self: Arc<Self>) -> Result<Box<Live>, Arc<Self>> {
+        if self.recorded {
+            return Err(self);
+        }
+        let flight = Arc::try_unwrap(self)?;
+        match flight.line.into_inner() {
+            Line::Streaming(live) if flight.log.lock().is_ok_and(|log| log.events.is_empty()) => Ok(live),
+            line => Err(Arc::new(Self {
+                line: tokio::sync::Mutex::new(line),
+                log: flight.log,
+                moved: Notify::new(),
+                notices: flight.notices,
+                billed: flight.billed,
+                recorded: flight.recorded,
+            })),
+        }
+    }
+
+    /// All events of an answer that ended well and was to be recorded.
+    pub(crate) fn recording(&self) -> Option<Vec<StreamEvent>> {
+        let log = self.log();
+        (self.recorded && matches!(log.events.last(), Some(StreamEvent::Done(_)))).then(|| log.events.clone())
+    }
+}
+
+/// Calls that can still be joined.
+#[derive(Debug, Default)]
+pub(crate) struct Flights(Mutex<HashMap<Key, Weak<Flight>>>);
+
+impl Flights {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Flight>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The call for this request that is under way, else a new one; says which.
+    pub(crate) fn join(&self, key: Key, open: impl FnOnce() -> Arc<Flight>) -> (Arc<Flight>, bool) {
+        let mut flights = self.lock();
+        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade).filter(|flight| flight.can_be_joined()) {
+            return (flight, true);
+        }
+        // What has ended without being taken out was given up by all who waited.
+        flights.retain(|_, flight| flight.strong_count() > 0);
+        let flight = open();
+        flights.insert(key, Arc::downgrade(&flight));
+        (flight, false)
+    }
+
+    /// Lets nobody join any more.
+    pub(crate) fn leave(&self, key: &Key, flight: &Arc<Flight>) {
+        let mut flights = self.lock();
+        if flights.get(key).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(flight))) {
+            flights.remove(key);
+        }
+    }
+}
