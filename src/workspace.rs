@@ -23,6 +23,7 @@ mod undo;
 pub mod view;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -64,6 +65,8 @@ struct State {
     runs: BTreeMap<RunId, Area>,
     /// Runs that ended but left something to recognise or to take back, oldest first.
     ended: Vec<RunId>,
+    /// Files and folders that configure Ropeway.
+    kept_off: Arc<[PathBuf]>,
     /// Counts what must be told apart: openings of documents, states of staged files, landings.
     counter: u64,
 }
@@ -89,6 +92,17 @@ impl Workspace {
     /// The folders that the client has open.
     pub fn roots(&self) -> Roots {
         self.lock().roots.clone()
+    }
+
+    /// Names files and folders that no run may change, because Ropeway itself obeys them. They need not exist.
+    pub fn keep_off(&self, places: impl IntoIterator<Item = PathBuf>) {
+        let real = |place: PathBuf| std::fs::canonicalize(&place).unwrap_or(place);
+        let places: Arc<[PathBuf]> = places.into_iter().map(real).collect();
+        self.lock().kept_off = places;
+    }
+
+    fn kept_off(&self) -> Arc<[PathBuf]> {
+        self.lock().kept_off.clone()
     }
 
     /// Counts the changes of documents (opened, changed, closed, saved): await it to look again.

@@ -222,6 +222,9 @@ impl Courier<'_> {
     }
 
     fn unable(&self, delivery: &Delivery) -> Option<String> {
+        if let Protection::Deny(reason) = delivery.protection {
+            return Some(format!("{} must not be changed: {reason}", delivery.path));
+        }
         let abilities = self.services.host.abilities();
         let (able, what) = match delivery.op {
             DeliveryOp::Edit { .. } => (abilities.apply_edit, "apply edits"),

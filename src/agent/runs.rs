@@ -104,6 +104,8 @@ impl Runs {
     /// None yet.
     pub fn new(services: Services) -> Arc<Self> {
         let approvals = Approvals::new(services.sandbox.env());
+        let sources = services.config.sources();
+        services.workspace.keep_off(sources.user_file().into_iter().chain(sources.env.state_dir()));
         Arc::new(Self {
             services,
             state: Mutex::default(),

@@ -5,7 +5,7 @@ use super::carry::Carried;
 use super::entry::{Entry, Phase, Sent, Want};
 use super::protected::Protection;
 use crate::ids::{DocVersion, RunId};
-use crate::paths::WsPath;
+use crate::paths::{WsPath, file_path};
 use crate::text::{EditSet, Text, diff};
 
 /// One change to one file, ready to be sent.
@@ -17,7 +17,8 @@ pub struct Delivery {
     pub uri: String,
     /// What is to be done.
     pub op: DeliveryOp,
-    /// Whether the user must be asked first.
+    /// Whether the user must be asked first, or it must not be sent at all: judged anew, because a folder may have
+    /// become another one since it was staged.
     pub protection: Protection,
     /// The state of the staged file that this was made of.
     serial: u64,
@@ -80,8 +81,9 @@ impl Workspace {
         };
         for path in &paths {
             self.refresh(run, path);
-            // A link that has come to stand on the way would take the editor elsewhere.
-            if self.real(path).ok().as_ref() != Some(path) {
+            // A link that has come to stand on the way would take the editor elsewhere, and so would one on the way
+            // that it took itself to a buffer.
+            if self.real(path).ok().as_ref() != Some(path) || !self.leads_to(path) {
                 self.lose(run, path);
             }
         }
@@ -98,11 +100,23 @@ impl Workspace {
                 (entry.clone(), version, state.uri_of(&path))
             };
             let Some(op) = entry.operation(version) else { continue };
+            let mut protection = entry.protection.max(self.protection(&path));
+            if let DeliveryOp::Rename { to } = &op {
+                protection = protection.max(self.protection(to));
+            }
             let into = if op.is_resource() { &mut operations } else { &mut edits };
-            into.push(Delivery { path, uri, op, protection: entry.protection, serial: entry.serial });
+            into.push(Delivery { path, uri, op, protection, serial: entry.serial });
         }
         operations.append(&mut edits);
         operations
+    }
+
+    /// Whether the path by which the client has the file at `path` open, if it has, still leads there.
+    fn leads_to(&self, path: &WsPath) -> bool {
+        let opened = self.lock().open_at(path).map(|document| document.uri.clone());
+        let Some(opened) = opened else { return true };
+        let opened = file_path(&opened).and_then(|opened| path.roots().of(&opened));
+        opened.is_none_or(|opened| self.real(&opened).is_ok_and(|real| real == *path))
     }
 
     /// Says that `delivery` is about to be sent: from now on it is recognised when it comes back. `false` if the file

@@ -6,7 +6,7 @@
 use super::Workspace;
 use super::carry::{self, Carried};
 use super::entry::{Entry, Home, Phase, Want};
-use super::staging::{StageError, Staged, allowed};
+use super::staging::{StageError, Staged};
 use super::view::{At, is_blocked};
 use crate::ids::RunId;
 use crate::paths::{WsPath, beneath};
@@ -59,8 +59,8 @@ impl Workspace {
     /// Stages the removal of a file.
     pub fn stage_delete(&self, run: &RunId, path: &WsPath) -> Result<Staged, StageError> {
         let now = self.read(Some(run), path)?;
+        let protection = self.allowed(&now.path)?.max(self.allowed(&now.asked)?);
         let path = now.path;
-        let protection = allowed(&path)?;
         let mut state = self.lock();
         if state.is_unsynced(&path) {
             return Err(StageError::Unsynced(path));
@@ -88,6 +88,7 @@ impl Workspace {
         }
         entry.want = Want::Gone;
         entry.carried = Carried::nothing(entry.carried.base.clone());
+        entry.protection = entry.protection.max(protection);
         entry.serial = serial;
         let mut staged = entry.report(&path);
         if !entry.exists {
@@ -108,7 +109,7 @@ impl Workspace {
     pub fn stage_rename(&self, run: &RunId, from: &WsPath, to: &WsPath) -> Result<Staged, StageError> {
         let now = self.read(Some(run), from)?;
         let from = now.path.clone();
-        let from_protection = allowed(&from)?;
+        let from_protection = self.allowed(&from)?.max(self.allowed(&now.asked)?);
         let (to, to_protection) = self.new_place(to)?;
         if from == to {
             return Err(StageError::Exists(to));
@@ -147,7 +148,7 @@ impl Workspace {
             serial,
         });
         entry.serial = serial;
-        entry.protection = entry.protection.max(to_protection);
+        entry.protection = entry.protection.max(from_protection).max(to_protection);
         let replaced = if home { None } else { area.files.remove(&to) };
         if home {
             area.files.remove(&to);
@@ -173,14 +174,14 @@ impl Workspace {
 
     /// Where a new file would really be, and whether it may be made there.
     fn new_place(&self, path: &WsPath) -> Result<(WsPath, super::Protection), StageError> {
-        let asked = allowed(path)?;
+        let asked = self.allowed(path)?;
         let folder = path.parent().ok_or_else(|| StageError::NoName(path.clone()))?;
         // The name itself is not followed: a link that leads nowhere is in the way, too.
         let real = self.real(&folder)?.join(path.name())?;
         if is_blocked(&real) {
             return Err(StageError::Blocked(real));
         }
-        let protection = allowed(&real)?.max(asked);
+        let protection = self.allowed(&real)?.max(asked);
         Ok((real, protection))
     }
 }

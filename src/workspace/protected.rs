@@ -1,9 +1,19 @@
-//! Names that no run may write, and names that it may write only after the user was asked.
+//! What no run may write, and what it may write only after the user was asked.
 //!
-//! Git runs what stands in `.git`, so it is denied. The rest of the table runs later and elsewhere: in the editor, in
-//! another agent, in CI, in a shell, in a build. Names are compared folded, on every platform, because a file system
-//! may take `.GIT`, `.git.` or `.git::$INDEX_ALLOCATION` for `.git` and the user may check out there tomorrow.
+//! Git runs what its own files say, so they are denied, and so is what configures Ropeway. The rest of the table runs
+//! later and elsewhere: in the editor, in another agent, in CI, in a shell, in a build.
+//!
+//! `names` and `fold` know a path by its spelling, on every platform, because a file system may take `.GIT`, `.git.`
+//! or `.git::$INDEX_ALLOCATION` for `.git` and the user may check out there tomorrow. `places` knows it by what stands
+//! there: a git directory that `.git` points to, the user's own configuration, each by whatever name leads to it.
 
+mod fold;
+mod names;
+mod places;
+
+use self::fold::{fold, is_alias, is_alias_of, parts};
+use self::names::{FILES, FOLDERS, NESTED, SECRET};
+use super::Workspace;
 use crate::paths::WsPath;
 
 /// Whether a file may be written.
@@ -18,143 +28,61 @@ pub enum Protection {
     Deny(&'static str),
 }
 
-const EDITOR: &str = "an editor or its plugins run what stands there";
-const AGENT: &str = "it configures an agent";
-const INSTRUCTIONS: &str = "agents take it as instructions";
-const CI: &str = "it runs on the build servers";
-const SHELL: &str = "a shell runs it";
-const BUILD: &str = "the build runs it";
-const HOOK: &str = "git runs it, or obeys it";
-const SECRET: &str = "it may hold secrets";
+const GIT: &str = "git's own files decide what git runs; they are never edited";
+const OWN: &str = "Ropeway's own configuration and state are never edited by a run; the user does that";
 
-/// Folders: everything below asks.
-const FOLDERS: &[(&str, &str)] = &[
-    (".vscode", EDITOR),
-    (".idea", EDITOR),
-    (".zed", EDITOR),
-    (".helix", EDITOR),
-    (".fleet", EDITOR),
-    (".nvim", EDITOR),
-    (".cursor", AGENT),
-    (".claude", AGENT),
-    (".codex", AGENT),
-    (".gemini", AGENT),
-    (".continue", AGENT),
-    (".ropeway", AGENT),
-    (".circleci", CI),
-    (".buildkite", CI),
-    (".husky", HOOK),
-    (".githooks", HOOK),
-    (".devcontainer", EDITOR),
-    (".ssh", SECRET),
-    (".gnupg", SECRET),
-    (".aws", SECRET),
-    (".kube", SECRET),
-    (".direnv", SHELL),
-];
+/// Endings of names of files with secrets.
+const KEYS: [&str; 5] = [".pem", ".key", ".p12", ".pfx", ".keystore"];
 
-/// Files, wherever they stand.
-const FILES: &[(&str, &str)] = &[
-    (".nvim.lua", EDITOR),
-    (".nvimrc", EDITOR),
-    (".vimrc", EDITOR),
-    (".exrc", EDITOR),
-    (".lazy.lua", EDITOR),
-    (".dir-locals.el", EDITOR),
-    (".editorconfig", EDITOR),
-    (".mcp.json", AGENT),
-    ("mcp.json", AGENT),
-    ("ropeway.toml", AGENT),
-    (".aider.conf.yml", AGENT),
-    ("agents.md", INSTRUCTIONS),
-    ("claude.md", INSTRUCTIONS),
-    ("gemini.md", INSTRUCTIONS),
-    (".cursorrules", INSTRUCTIONS),
-    (".windsurfrules", INSTRUCTIONS),
-    (".clinerules", INSTRUCTIONS),
-    ("copilot-instructions.md", INSTRUCTIONS),
-    (".gitlab-ci.yml", CI),
-    (".travis.yml", CI),
-    ("azure-pipelines.yml", CI),
-    ("jenkinsfile", CI),
-    (".envrc", SHELL),
-    (".bashrc", SHELL),
-    (".bash_profile", SHELL),
-    (".zshrc", SHELL),
-    (".zshenv", SHELL),
-    (".profile", SHELL),
-    ("build.rs", BUILD),
-    ("rust-toolchain", BUILD),
-    ("rust-toolchain.toml", BUILD),
-    (".yarnrc", BUILD),
-    (".yarnrc.yml", BUILD),
-    (".pnpmfile.cjs", BUILD),
-    ("package.json", BUILD),
-    ("makefile", BUILD),
-    ("gnumakefile", BUILD),
-    ("justfile", BUILD),
-    (".bazelrc", BUILD),
-    ("gradle.properties", BUILD),
-    ("gradlew", BUILD),
-    ("gradlew.bat", BUILD),
-    ("build.gradle", BUILD),
-    ("build.gradle.kts", BUILD),
-    ("settings.gradle", BUILD),
-    ("settings.gradle.kts", BUILD),
-    ("setup.py", BUILD),
-    ("conftest.py", BUILD),
-    (".pre-commit-config.yaml", HOOK),
-    ("lefthook.yml", HOOK),
-    (".gitattributes", HOOK),
-    (".gitmodules", HOOK),
-    (".gitconfig", HOOK),
-    (".netrc", SECRET),
-    (".npmrc", SECRET),
-    (".pypirc", SECRET),
-    (".pgpass", SECRET),
-    (".git-credentials", SECRET),
-];
-
-/// Folders within a folder.
-const NESTED: &[(&str, &str, &str)] = &[
-    (".github", "workflows", CI),
-    (".github", "actions", CI),
-    (".cargo", "config", BUILD),
-    (".cargo", "config.toml", BUILD),
-];
-
-/// Whether a run may write the file at `path`. Give it the path without links, and the path as it was asked for: the
-/// stricter answer counts.
+/// What the name of a file says of writing it; looks at nothing. Give it the path without links, and the path as it
+/// was asked for: the stricter answer counts.
 pub fn classify(path: &WsPath) -> Protection {
-    let parts: Vec<String> = path.parts().map(fold).collect();
+    let parts: Vec<String> = parts(path.rel()).map(fold).collect();
     let mut found = Protection::None;
     let mut ask = |reason| found = found.max(Protection::Ask(reason));
     for (index, part) in parts.iter().enumerate() {
-        // `git~1` is what old Windows file systems also call `.git`.
-        if part == ".git" || part == "git~1" {
-            return Protection::Deny("git's own files decide what git runs; they are never edited");
+        if is(part, ".git") {
+            return Protection::Deny(GIT);
         }
-        if let Some((_, reason)) = FOLDERS.iter().find(|(name, _)| name == part) {
+        if is(part, ".ropeway") || is(part, "ropeway.toml") {
+            return Protection::Deny(OWN);
+        }
+        if let Some((_, reason)) = FOLDERS.iter().find(|(name, _)| is(part, name)) {
             ask(reason);
         }
         let next = parts.get(index + 1);
         if let Some((.., reason)) =
-            NESTED.iter().find(|(outer, inner, _)| outer == part && next.is_some_and(|next| next == inner))
+            NESTED.iter().find(|(outer, inner, _)| is(part, outer) && next.is_some_and(|next| is(next, inner)))
         {
             ask(reason);
         }
     }
     let Some(name) = parts.last() else { return found };
-    if let Some((_, reason)) = FILES.iter().find(|(file, _)| file == name) {
+    if let Some((_, reason)) = FILES.iter().find(|(file, _)| is(name, file)) {
         ask(reason);
     }
     if is_secret_name(name) {
         ask(SECRET);
     }
-    if name.ends_with(".code-workspace") {
-        ask(EDITOR);
+    if name.ends_with(".code-workspace") || (is_alias(name) && name.ends_with(".cod")) {
+        ask(names::EDITOR);
     }
     found
+}
+
+impl Workspace {
+    /// Whether a run may write the file at `path`, by its name and by what stands there. Asks the disk.
+    pub fn protection(&self, path: &WsPath) -> Protection {
+        match classify(path) {
+            deny @ Protection::Deny(_) => deny,
+            by_name => by_name.max(places::judge(&self.disk, &self.kept_off(), path)),
+        }
+    }
+}
+
+/// Whether a folded name is this one, or one that Windows may have given it besides.
+fn is(part: &str, name: &str) -> bool {
+    part == name || is_alias_of(part, name)
 }
 
 /// Whether a file of this name may hold secrets, so that reading it asks, too. Give it the path without links, and the
@@ -165,12 +93,12 @@ pub fn is_secret(path: &WsPath) -> bool {
 
 /// The same of a path below a root. A search asks it of every file it comes upon, so a plain name costs no allocation.
 pub fn is_secret_rel(rel: &str) -> bool {
-    let (folders, name) = rel.rsplit_once('/').unwrap_or(("", rel));
-    let hidden = folders.starts_with('.') || folders.contains("/.");
+    let (folders, name) = rel.rsplit_once(['/', '\\']).unwrap_or(("", rel));
+    let hidden = folders.starts_with('.') || folders.contains("/.") || folders.contains(['~', '\\']);
     if (hidden || !folders.is_ascii())
-        && folders.split('/').any(|part| {
+        && parts(folders).any(|part| {
             let part = fold(part);
-            FOLDERS.iter().any(|(folder, reason)| *folder == part && *reason == SECRET)
+            FOLDERS.iter().any(|(folder, reason)| *reason == SECRET && is(&part, folder))
         })
     {
         return true;
@@ -179,12 +107,11 @@ pub fn is_secret_rel(rel: &str) -> bool {
         return false;
     }
     let name = fold(name);
-    is_secret_name(&name) || FILES.iter().any(|(file, reason)| *file == name && *reason == SECRET)
+    is_secret_name(&name) || FILES.iter().any(|(file, reason)| *reason == SECRET && is(&name, file))
 }
 
 /// Whether a name is certainly none of those that may hold secrets, nor another spelling of one.
 fn is_plain(name: &str) -> bool {
-    const ENDS: [&str; 5] = ["pem", "key", "p12", "pfx", "keystore"];
     let bytes = name.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
     let end = name.rsplit_once('.').map_or("", |(_, end)| end);
@@ -192,36 +119,14 @@ fn is_plain(name: &str) -> bool {
         && !bytes.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"id_"))
         && !matches!(last, b'.' | b' ')
         && name.is_ascii()
-        && !bytes.contains(&b':')
-        && !ENDS.iter().any(|secret| secret.eq_ignore_ascii_case(end))
+        && !bytes.iter().any(|byte| matches!(byte, b':' | b'~'))
+        && !KEYS.iter().any(|secret| secret[1..].eq_ignore_ascii_case(end))
 }
 
 fn is_secret_name(name: &str) -> bool {
     let example = [".example", ".sample", ".template"].iter().any(|end| name.ends_with(end));
-    (name == ".env" || name.starts_with(".env.")) && !example
-        || [".pem", ".key", ".p12", ".pfx", ".keystore"].iter().any(|end| name.ends_with(end))
-        || (name.starts_with("id_") && !name.contains('.'))
-}
-
-/// A part of a path as the most forgiving file system takes it: without case, without characters that are not seen,
-/// without a stream's name, without trailing dots and spaces.
-fn fold(part: &str) -> String {
-    let seen = part.chars().filter(|ch| !is_ignored(*ch)).flat_map(char::to_lowercase);
-    let folded: String = seen.map(|ch| if ch == '\u{17f}' { 's' } else { ch }).collect();
-    let name = match folded.split_once(':') {
-        Some((name, _)) if !name.is_empty() => name,
-        _ => &folded,
-    };
-    match name.trim_end_matches(['.', ' ']) {
-        "" => name.to_owned(),
-        trimmed => trimmed.to_owned(),
-    }
-}
-
-/// Characters that HFS+ leaves out when it compares names.
-fn is_ignored(ch: char) -> bool {
-    matches!(ch, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
-        || matches!(ch, '\u{200b}' | '\u{2060}'..='\u{2064}')
+    let env = is(name, ".env") || name.starts_with(".env.") || (is_alias(name) && name.starts_with("env~"));
+    env && !example || KEYS.iter().any(|end| name.ends_with(end)) || (name.starts_with("id_") && !name.contains('.'))
 }
 
 #[cfg(test)]
@@ -248,6 +153,11 @@ mod tests {
             "a/.aws/b/c",
             "a/.SSH/x",
             ".e\u{200b}nv",
+            "ENV~1",
+            "ENV~1.LOC",
+            "a/SSH~1/x",
+            "a\\.env",
+            ".\u{df}h/x",
             "x.p\u{200d}em",
         ] {
             assert!(is_secret_rel(rel), "{rel:?}");
@@ -277,7 +187,7 @@ mod tests {
         fn the_quick_answer_agrees_with_the_whole_one(name in "(\\.|i|x|id_|a)?[a-zA-Z.:é \u{200b}]{0,6}(\\.(pem|KEY|env|key ))?") {
             let folded = fold(&name);
             let whole = is_secret_name(&folded)
-                || FILES.iter().any(|(file, reason)| *file == folded && *reason == SECRET);
+                || FILES.iter().any(|(file, reason)| *reason == SECRET && is(&folded, file));
             proptest::prop_assert_eq!(is_secret_rel(&name), whole);
         }
     }

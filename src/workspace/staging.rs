@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::carry::{self, Carried};
 use super::document::Ring;
 use super::entry::{Area, Conflict, Entry, Home, Phase, Want};
-use super::protected::{Protection, classify};
+use super::protected::Protection;
 use super::view::{At, FileView, ReadError, Seen};
 use super::{State, Workspace};
 use crate::disk::DiskError;
@@ -162,7 +162,7 @@ impl Workspace {
     /// the edits are carried over it.
     pub fn stage_edit(&self, run: &RunId, view: &FileView, edits: EditSet) -> Result<Staged, StageError> {
         let path = &view.path;
-        let protection = allowed(path)?;
+        let protection = self.allowed(path)?.max(self.allowed(&view.asked)?);
         let unfit = || StageError::Unfit(path.clone());
         if edits.base_len() != view.text.len() || edits.apply(&view.text).is_err() {
             return Err(unfit());
@@ -192,6 +192,7 @@ impl Workspace {
                 Some(entry) => {
                     let both = entry.carried.edits.compose(&edits).map_err(|_| unfit())?;
                     entry.carried.edits = carry::without_idle(&entry.carried.base, both);
+                    entry.protection = entry.protection.max(protection);
                     entry.serial = serial;
                     entry
                 }
@@ -280,14 +281,16 @@ impl Workspace {
     }
 }
 
-/// Whether the file may be staged at all.
-pub(super) fn allowed(path: &WsPath) -> Result<Protection, StageError> {
-    if path.rel().is_empty() {
-        return Err(StageError::NoName(path.clone()));
-    }
-    match classify(path) {
-        Protection::Deny(reason) => Err(StageError::Denied { path: path.clone(), reason }),
-        other => Ok(other),
+impl Workspace {
+    /// Whether the file may be staged at all.
+    pub(super) fn allowed(&self, path: &WsPath) -> Result<Protection, StageError> {
+        if path.rel().is_empty() {
+            return Err(StageError::NoName(path.clone()));
+        }
+        match self.protection(path) {
+            Protection::Deny(reason) => Err(StageError::Denied { path: path.clone(), reason }),
+            other => Ok(other),
+        }
     }
 }
 

@@ -51,6 +51,7 @@ impl Workspace {
     fn take_back(&self, run: &RunId, path: WsPath, landed: Landed) {
         let now = self.read(None, &path).ok();
         let there = beneath::kind(&path).is_some();
+        let protection = self.protection(&path);
         let mut state = self.lock();
         let serial = state.next();
         let Some(area) = state.runs.get_mut(run) else { return };
@@ -64,7 +65,7 @@ impl Workspace {
             carried,
             home,
             phase: Phase::Draft,
-            protection: super::classify(&path),
+            protection,
             serial,
         };
         let home = match now.as_ref().map(|now| now.source) {

@@ -17,6 +17,8 @@ use crate::text::Text;
 pub struct FileView {
     /// Where it really is, links resolved.
     pub path: WsPath,
+    /// The path it was asked for by.
+    pub asked: WsPath,
     /// Its text.
     pub text: Text,
     /// Where the text comes from.
@@ -138,6 +140,7 @@ pub(super) fn note_of(
 impl Workspace {
     /// The file as `run` sees it, or as the user does. May read the disk.
     pub fn read(&self, run: Option<&RunId>, path: &WsPath) -> Result<FileView, ReadError> {
+        let asked = path.clone();
         let path = self.real(path)?;
         if let Some(run) = run {
             self.refresh(run, &path);
@@ -150,7 +153,7 @@ impl Workspace {
                     Want::Moved(to) => Err(ReadError::Moved { to: to.clone(), from: path }),
                     Want::Text => {
                         let seen = Seen(At::Staged { serial: entry.serial });
-                        Ok(FileView { text: entry.text(), path, source: Source::Staged, seen, note: None })
+                        Ok(FileView { text: entry.text(), path, asked, source: Source::Staged, seen, note: None })
                     }
                 };
             }
@@ -161,11 +164,13 @@ impl Workspace {
             let file = self.disk.read(&path)?;
             let text = Text::from(&*file.text);
             let stamp = file.stamp;
-            return Ok(FileView { path, text, source: Source::Disk { stamp }, seen: Seen(At::Disk { stamp }), note });
+            let (source, seen) = (Source::Disk { stamp }, Seen(At::Disk { stamp }));
+            return Ok(FileView { path, asked, text, source, seen, note });
         };
         let note = note_of(document.synced, about, || self.disk.stat(&path).ok());
         Ok(FileView {
             path,
+            asked,
             text: document.text.clone(),
             source: Source::Open { version: document.version, revision: document.revision },
             seen: Seen(At::Open { opened, revision: document.revision }),

@@ -4,6 +4,7 @@
 mod edits;
 mod hostile;
 mod outline;
+mod racing;
 mod reading;
 mod remembered;
 mod searching;

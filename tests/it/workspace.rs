@@ -4,5 +4,6 @@ mod deliver;
 mod desk;
 mod follow;
 mod interleave;
+mod places;
 mod stage;
 mod undo;

@@ -257,6 +257,10 @@ fn protected_files_are_denied_or_asked_for() {
         ".g\u{200c}it/x",
         "GIT~1/x",
         ".git::$DATA/x",
+        "GI7EBA~1/x",
+        "a\\.git\\x",
+        "ropeway.toml",
+        "sub/.ropeway/x",
     ];
     for rel in denied {
         assert!(matches!(stage(rel), Err(StageError::Denied { .. })), "{rel}");
@@ -275,7 +279,7 @@ fn protected_files_are_denied_or_asked_for() {
         "x.pem",
         "p.code-workspace",
         "package.json",
-        "ropeway.toml",
+        "sub/HEAD",
     ];
     for rel in asked {
         assert!(matches!(stage(rel).unwrap().protection, Protection::Ask(_)), "{rel}");
