@@ -35,7 +35,7 @@ use crate::paths::{DocKey, PathError, Roots, WsPath, beneath, file_path};
 pub use self::delivery::{Delivery, DeliveryOp, Landing};
 pub use self::document::{ContentChange, Document, Snapshot, Sync};
 pub use self::entry::Conflict;
-pub use self::protected::{Protection, classify};
+pub use self::protected::{Protection, classify, is_secret};
 pub use self::staging::{StageError, Staged, StagedFile, StagedKind};
 pub use self::stamp::Look;
 pub use self::view::{FileView, Overlaid, Overlay, ReadError, Seen, Source};

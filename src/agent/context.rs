@@ -10,7 +10,9 @@
 //! - `compact`: near the window's end, or when the provider says that the prompt does not fit, the model is asked for a
 //!   summary of its work so far, once for each need.
 //!
-//! All of them are pure functions over messages, each with a switch ([`Passes`]) and a count of what it saved
+//! `typed` spares a re-read: what the user changed since the model saw a file is told as a diff.
+//!
+//! All passes are pure functions over messages, each with a switch ([`Passes`]) and a count of what it saved
 //! ([`Saved`]). `gauge` says how many tokens a request will have; `keeper` decides for a run when what is due.
 
 pub mod calls;
@@ -21,6 +23,7 @@ pub mod keeper;
 pub mod results;
 pub mod stale;
 pub mod trim;
+pub mod typed;
 
 /// Which passes are in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::context::gauge::{Gauge, bytes_of};
 use super::context::gist::Gist;
 use super::context::trim::Trimmed;
+use super::context::typed::Seen;
 use crate::llm::{AssistantTurn, Message, ToolResult};
 
 /// A conversation.
@@ -18,6 +19,8 @@ pub struct History {
     gist: Gist,
     /// What the provider counted.
     gauge: Gauge,
+    /// The texts the model has seen.
+    seen: Seen,
 }
 
 impl History {
@@ -45,6 +48,11 @@ impl History {
     /// What the provider counted of it.
     pub fn gauge(&mut self) -> &mut Gauge {
         &mut self.gauge
+    }
+
+    /// The texts the model has seen.
+    pub fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
     }
 
     /// Adds what the user asks for: a run begins.
@@ -79,6 +87,7 @@ impl History {
             self.gist.summarise(summary);
         }
         self.gist.know(facts);
+        self.seen.forget();
         self.gauge.forget();
     }
 

@@ -401,7 +401,12 @@ impl<'a> Run<'a> {
             running.finish(result.is_ok());
         }
         let (content, error): (Arc<str>, Option<String>) = match result {
-            Ok(output) => (output.text().clone(), None),
+            Ok(output) => {
+                if let Some(excerpt) = output.excerpt() {
+                    lock(&self.plan.history).seen().shown(&self.services.workspace, &self.plan.run, excerpt);
+                }
+                (output.text().clone(), None)
+            }
             Err(ToolError::ForModel(text)) => {
                 let first = text.lines().next().unwrap_or_default().to_owned();
                 (Arc::from(text), Some(first))

@@ -88,7 +88,13 @@ impl Task {
             &instructions,
             &services.workspace.roots(),
         );
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).user(message);
+        {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.user(message);
+            if let Some(subject) = &self.subject {
+                history.seen().given(&services.workspace, &subject.path, &subject.text);
+            }
+        }
         let allowed = (!self.action.edits).then_some(READING);
         let tools = services.registry.select(allowed, &self.config.tools.disabled);
         let context = ToolContext {
@@ -186,7 +192,12 @@ impl Task {
         };
         let mut delivered = courier.deliver().await;
         let open = std::mem::take(&mut delivered.open);
-        (judge(outcome, delivered, What::Staged), open)
+        let outcome = judge(outcome, delivered, What::Staged);
+        if outcome.status == Status::Applied {
+            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            history.seen().delivered(&staged);
+        }
+        (outcome, open)
     }
 
     fn outcome(&self, status: Status, events: &Events, error: Option<OutcomeError>) -> Outcome {

@@ -58,6 +58,9 @@ impl Run<'_> {
         let plan = self.plan;
         let messages = {
             let mut history = lock(&plan.history);
+            if let Some(remark) = history.seen().remark(&self.services.workspace) {
+                history.note(remark);
+            }
             self.keeper.tidy(&mut history, step.saturating_sub(1));
             if self.keeper.is_full(&mut history) {
                 self.next = Some(Input::NoRoom);

@@ -188,3 +188,48 @@ fn a_conversation_is_compacted_by_command() {
     let last = bench.model.requests().last().unwrap().body["messages"].to_string();
     assert!(last.contains("I saw two files.") && last.contains("and?") && !last.contains("line 50 of"), "{last}");
 }
+
+#[test]
+fn what_the_user_types_in_a_file_the_model_has_read_is_told_as_a_diff_and_only_once() {
+    let mut bench = bench(&[], 1_000_000, &json!({}));
+    let uri = bench.open("a.rs");
+    let run = bench.task("mend");
+    let (request, reply) = bench.model.expect_blocking();
+    reply.play(&read("a.rs"), &request);
+    let (request, reply) = bench.model.expect_blocking();
+    assert!(!request.last_message().contains("user_typed"));
+    bench.editor.type_at(&uri, 0, "// typed\n");
+    bench.editor.settle();
+    reply.play(&Turn::calls([mend("a.rs")]), &request);
+    let (request, reply) = bench.model.expect_blocking();
+    let said = request.last_message();
+    assert!(said.contains("user_typed") && said.contains("+// typed") && !said.contains("sum + x"), "{said}");
+    reply.play(&Turn::calls([("glob", json!({"pattern": "*"}))]), &request);
+    let (request, reply) = bench.model.expect_blocking();
+    assert_eq!(request.body["messages"].to_string().matches("+// typed").count(), 1);
+    assert!(!request.last_message().contains("user_typed"), "told twice");
+    reply.play(&Turn::text("Done."), &request);
+    assert_eq!(bench.finished(&run)["status"], "applied");
+    assert_eq!(bench.editor.text(&uri), format!("// typed\n{}", mended()));
+}
+
+#[test]
+fn in_a_conversation_that_goes_on_the_user_s_changes_are_told_and_the_run_s_own_are_not() {
+    let mut bench = bench(&[], 1_000_000, &json!({}));
+    let uri = bench.open("a.rs");
+    bench.model.script([Turn::calls([mend("a.rs")]), Turn::text("Done.")]);
+    let started = bench.editor.command("ropeway.run", json!({"action": "task", "prompt": "mend", "uri": uri}));
+    assert_eq!(bench.finished(started["runId"].as_str().unwrap())["status"], "applied");
+    let again = json!({"action": "task", "prompt": "more", "thread": started["threadId"]});
+    bench.model.script([Turn::text("Nothing.")]);
+    let run = bench.run(again.clone());
+    bench.finished(&run);
+    assert!(!bench.model.requests().last().unwrap().body.to_string().contains("user_typed"));
+
+    bench.editor.type_at(&uri, 0, "// typed\n");
+    bench.model.script([Turn::text("I see.")]);
+    let run = bench.run(again);
+    bench.finished(&run);
+    let said = bench.model.requests().last().unwrap().last_message();
+    assert!(said.contains("+// typed") && !said.contains("sum"), "{said}");
+}
