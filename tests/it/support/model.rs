@@ -80,6 +80,8 @@ struct State {
     turns: VecDeque<Turn>,
     answer: Option<Answer>,
     requests: Vec<Received>,
+    /// Only this many of the last requests are kept.
+    kept: Option<usize>,
     warmed: Vec<Received>,
 }
 
@@ -99,6 +101,10 @@ impl Shared {
     fn take(&self, request: &Received) -> Option<Turn> {
         let mut state = self.state();
         state.requests.push(request.clone());
+        if let Some(kept) = state.kept {
+            let surplus = state.requests.len().saturating_sub(kept);
+            state.requests.drain(..surplus);
+        }
         if let Some(turn) = state.turns.pop_front() {
             return Some(turn);
         }
@@ -191,6 +197,11 @@ impl Model {
     /// Requests so far that only opened a connection.
     pub fn warmed(&self) -> Vec<Received> {
         self.shared.state().warmed.clone()
+    }
+
+    /// Keeps only the last requests, for a run that makes thousands.
+    pub fn keep_last(&self, count: usize) {
+        self.shared.state().kept = Some(count);
     }
 
     /// Turns of the script that no request has taken yet.

@@ -1,5 +1,8 @@
 //! Conversations that outgrow their model, end to end: counted, made small, and gone on with.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::super::support::agent::Bench;
@@ -77,6 +80,43 @@ fn a_run_that_fills_its_window_is_compacted_and_goes_on_to_its_end() {
     assert_eq!(outcome["steps"], requests.len() as u64);
     let summaries = requests.iter().filter(|request| wants_summary(request)).count();
     assert!((1..=2).contains(&summaries), "{summaries}");
+}
+
+#[test]
+fn a_run_of_two_thousand_steps_never_overflows_a_small_window_and_is_seldom_compacted() {
+    let files = files(40);
+    let mut bench = bench(&files, 32_768, &json!({"agent": {"max_steps": 10_000}}));
+    bench.model.keep_last(2);
+    let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let counted = counts.clone();
+    bench.model.answer_with(move |request| {
+        let (steps, summaries) = &*counted;
+        let tokens = tokens(request);
+        if tokens > 32_768 {
+            return Some(Turn::failure(400, &[], OVERFLOW));
+        }
+        let turn = if wants_summary(request) {
+            summaries.fetch_add(1, Ordering::Relaxed);
+            Turn::text("Some files were read, others are left.")
+        } else {
+            match steps.fetch_add(1, Ordering::Relaxed) {
+                2_000.. => Turn::text("All was read."),
+                // A pattern that repeats itself now and then, as those of real runs do.
+                step => Turn::calls([
+                    ("read_file", json!({"path": format!("f{}.txt", step * 7 % 40)})),
+                    ("grep", json!({"pattern": format!("number {}", step % 13), "max_results": 20})),
+                ]),
+            }
+        };
+        Some(turn.usage(tokens, 0, 20))
+    });
+    let run = bench.task("read it all, KEEP THIS IN MIND");
+    let outcome = bench.finished(&run);
+    assert_eq!((&outcome["status"], &outcome["answer"]), (&json!("answered"), &json!("All was read.")), "{outcome}");
+    let summaries = counts.1.load(Ordering::Relaxed);
+    assert!((1..=400).contains(&summaries), "{summaries} summaries");
+    assert_eq!(outcome["steps"], 2_001 + summaries);
+    assert!(bench.model.requests().last().unwrap().body.to_string().contains("KEEP THIS IN MIND"));
 }
 
 #[test]
