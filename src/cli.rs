@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod headless;
 mod logging;
+mod privacy;
 mod run;
 mod serve;
 mod terminal;
@@ -59,6 +60,9 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         return Ok(USAGE);
     }
     logging::start(&args.logging, &env)?;
+    if !matches!(args.command, Some(Command::Demo(_) | Command::Config { .. })) {
+        privacy::close_up();
+    }
     match args.command {
         None => serve::serve(&args.serve, &env),
         Some(Command::Serve(serve)) => serve::serve(if serve.given() { &serve } else { &args.serve }, &env),

@@ -214,6 +214,11 @@ pub enum EventKind {
         /// How large it is.
         after: Size,
     },
+    /// The conversation does not begin as it did, so what the provider had cached of it costs its full price again.
+    PrefixBroken {
+        /// What changed.
+        why: String,
+    },
     /// The run ended: the outcome of the contract, section 4.
     Finished {
         /// The outcome.

@@ -213,6 +213,10 @@ impl<'a> Run<'a> {
                 self.patience.retry(&self.services.host, self.events, notice);
                 None
             }
+            TurnEvent::PrefixBroken(why) => {
+                self.events.emit(EventKind::PrefixBroken { why });
+                None
+            }
             TurnEvent::Stream(event) => {
                 self.patience.over(self.events);
                 self.response_event(event)

@@ -37,6 +37,8 @@ enum State {
 pub enum TurnEvent {
     /// The request is made again after a failure, or another model is asked.
     Retry(RetryNotice),
+    /// The conversation does not begin as the provider has it cached; this is what changed.
+    PrefixBroken(String),
     /// Something of the response.
     Stream(StreamEvent),
 }
@@ -83,6 +85,9 @@ impl Turn {
                     // What was told while the stream was opened comes before what it says.
                     if let Ok(notice) = self.retries.try_recv() {
                         return Ok(Some(TurnEvent::Retry(notice)));
+                    }
+                    if let Some(why) = stream.take_broken_prefix() {
+                        return Ok(Some(TurnEvent::PrefixBroken(why)));
                     }
                     let event = match stream.next().await {
                         Ok(event) => event,

@@ -119,6 +119,7 @@ impl Host for Headless {
             EventKind::ToolFinished { summary, error: Some(error), .. } => {
                 self.say(Ink::Bad, "·", &format!("{summary}: {error}"));
             }
+            EventKind::Retry { wait_ms: 0, why, .. } => self.say(Ink::Bad, "·", &why),
             EventKind::Retry { attempt, wait_ms, why } => {
                 let wait = wait_ms as f64 / 1e3;
                 self.say(Ink::Bad, "·", &format!("{why}; attempt {} in {wait:.1} s", attempt + 1));

@@ -3,14 +3,16 @@
 //! Starting them is on the way to the first answer of the server, so the filter language is set up only for those who
 //! use it.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -18,6 +20,7 @@ use tracing_subscriber::{Layer, fmt, registry};
 
 use super::args::LoggingArgs;
 use crate::config::EnvSnapshot;
+use crate::llm::secrets::Redactor;
 use crate::lsp::server::log_panics;
 
 /// Starts the logs for the rest of the process, and keeps a panic's text out of them.
@@ -30,7 +33,7 @@ pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<()>
         }
     };
     let lines = fmt::layer()
-        .with_writer(writer)
+        .with_writer(Redacting { inner: writer, redactor: Arc::new(Redactor::new(env.secrets())) })
         .with_ansi(coloured)
         // It would be told on standard error, which panics if that is closed.
         .log_internal_errors(false);
@@ -60,6 +63,40 @@ fn level(args: &LoggingArgs) -> LevelFilter {
         (false, 1) => LevelFilter::INFO,
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
+    }
+}
+
+/// Takes secrets out of each line; a line comes in one write.
+struct Redacting<M> {
+    inner: M,
+    redactor: Arc<Redactor>,
+}
+
+struct Redacted<W> {
+    inner: W,
+    redactor: Arc<Redactor>,
+}
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
+    type Writer = Redacted<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Redacted { inner: self.inner.make_writer(), redactor: Arc::clone(&self.redactor) }
+    }
+}
+
+impl<W: Write> Write for Redacted<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        match self.redactor.clean(&text) {
+            Cow::Borrowed(_) => self.inner.write_all(line)?,
+            Cow::Owned(clean) => self.inner.write_all(clean.as_bytes())?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -39,6 +39,13 @@ impl EnvSnapshot {
         self.text(name).and_then(switch)
     }
 
+    /// The values of the variables whose names say that they are secrets, for whoever has to keep them out of a text.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        const WORDS: [&str; 4] = ["KEY", "TOKEN", "SECRET", "PASSWORD"];
+        let named = |name: &OsStr| name.to_str().is_some_and(|name| WORDS.iter().any(|word| name.ends_with(word)));
+        self.0.iter().filter(move |(name, _)| named(name)).filter_map(|(_, value)| value.to_str())
+    }
+
     fn path(&self, name: &str) -> Option<PathBuf> {
         self.os(name).map(PathBuf::from)
     }

@@ -257,16 +257,14 @@ impl Client {
         let begun = Instant::now();
         let codec = codec_of(&call.provider)?;
         let http = codec.encode(&call.request, &call.provider)?;
-        if let Some(thread) = &call.thread {
-            self.watch_prefix(thread, &call);
-        }
+        let broken = call.thread.as_ref().and_then(|thread| self.watch_prefix(thread, &call));
         let cacheable = self.answers.is_on() && is_deterministic(&call.request);
         let shareable = self.settings.dedupe && is_first(&call.request);
         let key = (cacheable || shareable).then(|| Key::of(&call.provider, &http.path, &http.headers, &http.body));
         if let Some(key) = key.as_ref().filter(|_| cacheable)
             && let Some(events) = self.answers.get(key)
         {
-            return Ok(ResponseStream::remembered(events, begun.elapsed()));
+            return Ok(ResponseStream::remembered(events, begun.elapsed()).after(broken));
         }
         let open = || {
             let client = Arc::clone(self);
@@ -285,17 +283,19 @@ impl Client {
         }
         outcome?;
         let keep = key.filter(|_| cacheable).map(|key| (Arc::clone(self), key));
-        Ok(match flight.alone() {
+        let stream = match flight.alone() {
             Ok(live) => ResponseStream::own(live, begun.elapsed()),
             Err(flight) => ResponseStream::shared(flight, keep, begun.elapsed()),
-        })
+        };
+        Ok(stream.after(broken))
     }
 
-    fn watch_prefix(&self, thread: &ThreadId, call: &Call) {
+    /// What changed in the beginning of a conversation, if anything did.
+    fn watch_prefix(&self, thread: &ThreadId, call: &Call) -> Option<String> {
         let origin = Arc::from(format!("{}/{}", call.provider.name, call.request.model));
-        if let Some(broken) = self.prefixes.sends(thread, &origin, &call.request) {
-            tracing::info!(thread = thread.as_str(), "the cached beginning of the prompt is lost: {}", broken.what);
-        }
+        let broken = self.prefixes.sends(thread, &origin, &call.request)?;
+        tracing::info!(thread = thread.as_str(), "the cached beginning of the prompt is lost: {}", broken.what);
+        Some(broken.what)
     }
 
     pub(super) fn remember(&self, key: Key, events: &[StreamEvent]) {

@@ -87,6 +87,9 @@ impl Peer {
     /// An attempt failed.
     pub(crate) fn failed(&self, model: &Arc<str>, failure: &Failure, mut trial: Trial<'_>) {
         use LlmErrorKind as Kind;
+        if !self.breaks {
+            return;
+        }
         let now = Instant::now();
         if failure.error.kind == Kind::Overloaded {
             let mut models = lock(&self.models);

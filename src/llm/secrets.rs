@@ -2,6 +2,7 @@
 //! in which a server gives them back. Providers echo keys in their 401s.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -41,9 +42,7 @@ impl Secrets {
                 add_forms(part, SHORTEST, &mut forms);
             }
         }
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        Self { provider: provider.name.clone(), values: forms.into_iter().map(SecretString::from).collect() }
+        Self { provider: provider.name.clone(), values: sealed(forms) }
     }
 
     /// The error as it may be shown: with the provider's name and without its secrets.
@@ -58,15 +57,65 @@ impl Secrets {
     }
 
     fn take_out(&self, text: &mut String) {
-        for secret in &self.values {
-            let secret = secret.expose_secret();
-            if text.contains(secret) {
-                *text = text.replace(secret, TAKEN);
-            }
-        }
-        if let Cow::Owned(clean) = without_keys(text) {
+        let mut clean = Cow::Borrowed(text.as_str());
+        take_out(&self.values, &mut clean);
+        if let Cow::Owned(clean) = clean {
             *text = clean;
         }
+    }
+}
+
+/// Takes secrets out of whatever is written: those whose values are known, and what looks like a vendor's key.
+#[derive(Clone, Debug, Default)]
+pub struct Redactor {
+    /// Every form, longest first.
+    values: Vec<SecretString>,
+}
+
+impl Redactor {
+    /// For these values.
+    pub fn new<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
+        let mut forms = Vec::new();
+        for secret in secrets {
+            add_forms(secret.trim(), SHORTEST, &mut forms);
+        }
+        Self { values: sealed(forms) }
+    }
+
+    /// The text without them; borrowed where there were none.
+    pub fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut clean = Cow::Borrowed(text);
+        take_out(&self.values, &mut clean);
+        clean
+    }
+}
+
+/// Longest first: a form may hold another.
+fn sealed(mut forms: Vec<String>) -> Vec<SecretString> {
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.dedup();
+    forms.into_iter().map(SecretString::from).collect()
+}
+
+/// Where a secret stands, also with other capitals: some of what servers say is read in lower case.
+fn find(text: &str, from: usize, secret: &str) -> Option<Range<usize>> {
+    let mut places = text.as_bytes().get(from..)?.windows(secret.len());
+    let at = from + places.position(|place| place.eq_ignore_ascii_case(secret.as_bytes()))?;
+    // A place in the middle of a character cannot be equal to a text.
+    Some(at..at + secret.len())
+}
+
+fn take_out(values: &[SecretString], text: &mut Cow<'_, str>) {
+    for secret in values {
+        let mut from = 0;
+        while let Some(at) = find(text, from, secret.expose_secret()) {
+            // A secret may stand in the very word that is put in its place.
+            from = at.start + TAKEN.len();
+            text.to_mut().replace_range(at, TAKEN);
+        }
+    }
+    if let Cow::Owned(clean) = without_keys(text) {
+        *text = Cow::Owned(clean);
     }
 }
 
@@ -175,9 +224,13 @@ mod tests {
             format!("bad key {KEY} ({KEY})"),
             format!("bad key {encoded}"),
             "own-secret-1234 and Token own-secret-1234".to_owned(),
+            format!("bad key {}", KEY.to_lowercase().to_uppercase()),
         ] {
             let clean = cleaned(&text);
-            assert!(!clean.contains("canary") && !clean.contains("own-secret") && clean.contains(TAKEN), "{clean}");
+            assert!(
+                !clean.to_lowercase().contains("canary") && !clean.contains("own-secret") && clean.contains(TAKEN),
+                "{clean}"
+            );
         }
     }
 
@@ -210,6 +263,15 @@ mod tests {
         ] {
             assert_eq!(without_keys(text), clean);
         }
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_its_own_replacement_comes_to_an_end() {
+        assert_eq!(Redactor::new(["[key]long"]).clean("a [KEY]long[key]long b"), "a [key][key] b");
+        let mut provider = example(ProviderKind::OpenAi, "https://a.b");
+        provider.key = Some("[key".to_owned().into());
+        let error = LlmError::new(LlmErrorKind::Auth, "x [key y", "");
+        assert_eq!(Secrets::of(&provider).clean(error).message, "p: x [key] y");
     }
 
     #[test]

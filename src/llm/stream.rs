@@ -38,6 +38,7 @@ enum Source {
 pub struct ResponseStream {
     source: Source,
     timing: Timing,
+    broken_prefix: Option<String>,
 }
 
 impl std::fmt::Debug for ResponseStream {
@@ -49,17 +50,28 @@ impl std::fmt::Debug for ResponseStream {
 impl ResponseStream {
     pub(crate) fn own(live: Box<Live>, first_event: Duration) -> Self {
         let timing = Timing { first_event, ..live.timing };
-        Self { source: Source::Own(live), timing }
+        Self { source: Source::Own(live), timing, broken_prefix: None }
     }
 
     pub(crate) fn shared(flight: Arc<Flight>, keep: Option<(Arc<Client>, Key)>, first_event: Duration) -> Self {
         let timing = Timing { first_event, attempts: flight.attempts(), ..Timing::default() };
-        Self { source: Source::Shared { flight, at: 0, keep }, timing }
+        Self { source: Source::Shared { flight, at: 0, keep }, timing, broken_prefix: None }
     }
 
     pub(crate) fn remembered(events: Arc<[StreamEvent]>, first_event: Duration) -> Self {
         let timing = Timing { first_event, ..Timing::default() };
-        Self { source: Source::Remembered { events, at: 0 }, timing }
+        Self { source: Source::Remembered { events, at: 0 }, timing, broken_prefix: None }
+    }
+
+    /// Of a request that did not begin as the one before it in its conversation did.
+    pub(crate) fn after(self, broken_prefix: Option<String>) -> Self {
+        Self { broken_prefix, ..self }
+    }
+
+    /// What changed in the beginning of the conversation, so that what the provider had cached of it is of no use. Told
+    /// once.
+    pub fn take_broken_prefix(&mut self) -> Option<String> {
+        self.broken_prefix.take()
     }
 
     /// When things happened.

@@ -1,5 +1,6 @@
 //! The model client against a loopback server that does what servers do.
 
+mod care;
 mod echo;
 mod faults;
 mod flow;

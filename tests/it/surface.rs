@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod failures;
 mod modes;
+mod patience;
 mod places;
 mod prompts;
 mod protection;
