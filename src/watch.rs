@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 /// A watched folder. Numbers are never given twice by one watcher, but a folder that is added again, under whatever
 /// name, has the number that it had.
@@ -71,28 +72,52 @@ pub struct Event<'a> {
 }
 
 /// Watches folders, each for itself: not what is below it.
-#[derive(Debug, Default)]
-pub struct Watcher(system::Watcher);
+#[derive(Debug)]
+pub struct Watcher {
+    system: system::Watcher,
+    /// Most folders.
+    limit: usize,
+    /// Folders, about: threads that add at the same time may count one twice.
+    count: AtomicUsize,
+    newest: AtomicI32,
+}
 
 impl Watcher {
-    /// A watcher of nothing, which costs nothing.
-    pub fn new() -> Self {
-        Self::default()
+    /// A watcher of nothing, which costs nothing, and of at most `limit` folders: others need watches, too.
+    pub fn new(limit: usize) -> Self {
+        Self { system: system::Watcher::default(), limit, count: AtomicUsize::new(0), newest: AtomicI32::new(i32::MIN) }
     }
 
     /// Watches a folder from now on. Add it before you look at it, and no change is missed.
     pub fn add(&self, folder: &Path) -> Result<Watched, Unwatched> {
-        self.0.add(folder)
+        if self.limit == 0 {
+            return Err(Unwatched::Limit);
+        }
+        let before = self.newest.load(Ordering::Acquire);
+        let added = self.system.add(folder)?;
+        self.newest.fetch_max(added.0, Ordering::AcqRel);
+        // Numbers grow, and a folder that was known keeps its own.
+        if added.0 > before && self.count.fetch_add(1, Ordering::AcqRel) >= self.limit {
+            self.system.remove(added);
+            return Err(Unwatched::Limit);
+        }
+        Ok(added)
     }
 
     /// Watches a folder no longer; events that are on their way may still come.
     pub fn remove(&self, folder: Watched) {
-        self.0.remove(folder);
+        self.system.remove(folder);
     }
 
     /// Gives all that happened until now, oldest first. An error: nothing is known any more, nor will be.
     pub fn drain(&self, each: &mut dyn FnMut(Event<'_>)) -> Result<(), Unwatched> {
-        self.0.drain(each)
+        self.system.drain(&mut |event| {
+            if event.change == Change::Ended {
+                let less = |count: usize| count.checked_sub(1);
+                self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok();
+            }
+            each(event);
+        })
     }
 }
 
@@ -223,7 +248,7 @@ mod tests {
     #[test]
     fn what_happened_is_there_as_soon_as_it_has_happened_and_only_once() {
         let dir = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new();
+        let watcher = Watcher::new(100);
         assert!(drained(&watcher).is_empty(), "nothing is open yet");
         let folder = watcher.add(dir.path()).unwrap();
         let at = dir.path().join("a.txt");
@@ -249,7 +274,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         fs::create_dir(&one).unwrap();
-        let watcher = Watcher::new();
+        let watcher = Watcher::new(100);
         let folder = watcher.add(&one).unwrap();
         fs::rename(&one, &two).unwrap();
         assert_eq!(watcher.add(&two), Ok(folder));
@@ -264,7 +289,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_let_go_tells_nothing_more() {
         let dir = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new();
+        let watcher = Watcher::new(100);
         let folder = watcher.add(dir.path()).unwrap();
         watcher.remove(folder);
         drained(&watcher);
@@ -273,9 +298,26 @@ mod tests {
     }
 
     #[test]
+    fn past_its_limit_it_watches_no_more_until_something_it_watches_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["a", "b", "c"].map(|name| dir.path().join(name));
+        names.iter().for_each(|name| fs::create_dir(name).unwrap());
+        let watcher = Watcher::new(2);
+        let a = watcher.add(&names[0]).unwrap();
+        watcher.add(&names[1]).unwrap();
+        assert_eq!(watcher.add(&names[0]), Ok(a), "it is watched already");
+        assert_eq!(watcher.add(&names[2]), Err(Unwatched::Limit));
+        put(&names[2].join("x"), "");
+        fs::remove_dir(&names[0]).unwrap();
+        assert!(drained(&watcher).contains(&(a, None, Change::Ended)));
+        assert!(watcher.add(&names[2]).is_ok());
+        assert_eq!(Watcher::new(0).add(&names[2]), Err(Unwatched::Limit));
+    }
+
+    #[test]
     fn a_queue_that_ran_over_says_that_events_were_lost() {
         let dir = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new();
+        let watcher = Watcher::new(100);
         watcher.add(dir.path()).unwrap();
         let limit: usize = number_in("/proc/sys/fs/inotify/max_queued_events").unwrap_or(16_384);
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));

@@ -22,6 +22,7 @@ use crate::paths::WsPath;
 use crate::syntax::Parses;
 use crate::text::diff;
 use crate::tools::cache::Results;
+use crate::tools::grep::Together;
 use crate::tools::policy;
 use crate::tools::tool::{ToolContext, ToolLimits};
 use crate::workspace::{Landing, StagedFile, StagedKind};
@@ -107,6 +108,7 @@ impl Task {
             commands: None,
             results: self.results(),
             lists: self.services.lists.clone(),
+            together: if self.config.tools.grep.share { Together::new() } else { Together::never() },
             on_staged: self.on_staged(events),
         };
         Ok(Plan {

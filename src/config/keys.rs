@@ -39,6 +39,7 @@ pub(super) const KEYS: &[&str] = &[
     "tools.preload",
     "tools.grep.first_match_timeout_ms",
     "tools.grep.max_files",
+    "tools.grep.share",
     "llm.http2",
     "llm.max_idle_per_host",
     "llm.max_concurrent",

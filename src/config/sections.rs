@@ -126,6 +126,8 @@ section! {
         first_match_timeout_ms: u64 = 3000, integer(1, HOUR_MS);
         /// Files searched, at most.
         max_files: u64 = 10_000, integer(1, 10_000_000);
+        /// Searches that come at the same time pass the files once for all of them.
+        share: bool = true, boolean;
     }
 }
 

@@ -176,6 +176,11 @@ impl Results {
         self.0.is_some()
     }
 
+    /// Changes when a call that may write anything begins or ends.
+    pub(super) fn upsets(&self) -> u64 {
+        self.0.as_ref().map_or(0, |handle| handle.store.upsets.load(Ordering::Acquire))
+    }
+
     pub(super) fn memo(
         &self,
         context: &ToolContext,

@@ -69,16 +69,18 @@ fn find(context: &ToolContext, bases: &[WsPath], pattern: &str, limit: usize, ca
         let own =
             if bases.len() > 1 { pattern.strip_prefix(&name).and_then(|rest| rest.strip_prefix('/')) } else { None };
         let filter = PathFilter::path(own.unwrap_or(pattern))?;
-        let wanted = Wanted { filter: Some(&filter), hidden: names_hidden(pattern), until: time_for(cancel) };
-        let tree = Tree::list(context, base, wanted, cancel)?;
-        total += tree.rels.len();
-        more |= tree.more;
-        for rel in &tree.rels {
-            if shown == limit || !report.line(&tree.path(rel).to_string()) {
-                break;
+        let wanted = Wanted { hidden: names_hidden(pattern), all: true, until: time_for(cancel) };
+        let Tree { mut names, texts } = Tree::new(context, base, wanted, cancel)?;
+        let (mut rel, mut full) = (String::new(), false);
+        while names.next(&mut rel) {
+            if !filter.accepts(names.below(&rel)) {
+                continue;
             }
-            shown += 1;
+            total += 1;
+            full = full || shown == limit || !report.line(&texts.path(&rel).to_string());
+            shown += usize::from(!full);
         }
+        more |= names.end();
     }
     if more {
         report.hurried();

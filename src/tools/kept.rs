@@ -12,22 +12,23 @@ mod folder;
 pub mod list;
 mod rules;
 mod steps;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::tool::Cancel;
-use super::tree::Wanted;
 use super::walk;
 use crate::paths::WsPath;
 
 pub use self::list::List;
 use self::steps::Walk;
+use self::sweep::Sweeper;
 use self::tree::{Fate, Tree};
 
 /// Most lists kept at a time: a few roots, with and without hidden files.
@@ -92,6 +93,11 @@ impl OnTheWay {
         self.0.next(take)
     }
 
+    /// Whether the end was reached.
+    pub fn is_at_end(&self) -> bool {
+        self.0.is_at_end()
+    }
+
     /// Whether there are more files than may be listed.
     pub fn more(&self) -> bool {
         self.0.more()
@@ -117,14 +123,23 @@ pub struct ListCounters {
     pub walks: u64,
 }
 
+/// Most folders that are watched for a list: the user's editor and other programs need watches, too.
+const MAX_WATCHED: usize = 50_000;
+
 /// The lists of one server. A copy is the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Lists(Arc<Shared>);
 
-#[derive(Debug, Default)]
+impl Default for Lists {
+    fn default() -> Self {
+        Self::watching(MAX_WATCHED)
+    }
+}
+
+#[derive(Debug)]
 struct Shared {
-    /// Folders are not watched but looked at, each time.
-    looking: bool,
+    /// Most folders watched for a list.
+    watches: usize,
     kept: Mutex<Vec<Arc<Kept>>>,
     noticed: AtomicBool,
     hits: AtomicU64,
@@ -152,11 +167,18 @@ struct Desk {
 }
 
 impl Lists {
-    /// Lists for which nothing is watched: they are proven by looking at every folder, as on a system without a watcher.
-    pub fn looking() -> Self {
-        let mut shared = Shared::default();
-        shared.looking = true;
-        Self(Arc::new(shared))
+    /// Lists for each of which at most so many folders are watched. One with more is proven by looking at each of its
+    /// folders, as on a system without a watcher.
+    pub fn watching(folders: usize) -> Self {
+        Self(Arc::new(Shared {
+            watches: folders,
+            kept: Mutex::default(),
+            noticed: AtomicBool::new(false),
+            hits: AtomicU64::new(0),
+            mended: AtomicU64::new(0),
+            walks: AtomicU64::new(0),
+            sweeper: Arc::default(),
+        }))
     }
 
     /// All files below a folder; `None` if the search was cancelled.
@@ -173,7 +195,7 @@ impl Lists {
             return Some(known);
         }
         self.0.walks.fetch_add(1, Ordering::Relaxed);
-        let mut tree = Tree::new(ask.base, ask.hidden, !self.0.looking);
+        let mut tree = Tree::new(ask.base, ask.hidden, self.0.watches);
         let stop = || cancel.is_cancelled() || ask.until.is_some_and(|until| Instant::now() >= until);
         let complete = tree.read_all(ask.threads, &stop);
         let list = tree.list.clone();
@@ -197,7 +219,7 @@ impl Lists {
             return Some(Files::Known(known));
         }
         self.0.walks.fetch_add(1, Ordering::Relaxed);
-        Some(Files::Walk(OnTheWay(Box::new(Walk::new(ask.base, ask.hidden, !self.0.looking)))))
+        Some(Files::Walk(OnTheWay(Box::new(Walk::new(ask.base, ask.hidden, self.0.watches)))))
     }
 
     /// Keeps a list that was made on the way and is complete.
@@ -357,14 +379,13 @@ impl Lists {
     /// Sees to it that what is not used is dropped.
     fn sweep(&self) {
         let shared = Arc::downgrade(&self.0);
-        self.0.sweeper.start(shared);
+        self.0.sweeper.start(move || shared.upgrade()?.drop_idle(Instant::now()));
     }
 }
 
 /// A list made without keeping anything, by the walk of ripgrep.
 fn by_itself(ask: Ask<'_>, cancel: &Cancel) -> Option<Known> {
-    let wanted = Wanted { filter: None, hidden: ask.hidden, until: ask.until };
-    let found = walk::files(ask.base, wanted, ask.threads, cancel);
+    let found = walk::files(ask, cancel);
     let mut list = List::new();
     list.more = found.more;
     for rel in &found.rels {
@@ -423,56 +444,6 @@ impl Drop for Hands<'_> {
     }
 }
 
-/// A thread that drops lists nobody uses. There is one while something is kept.
-#[derive(Debug, Default)]
-struct Sweeper {
-    state: Mutex<Sweeping>,
-    word: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Sweeping {
-    runs: bool,
-    /// Something was kept since it looked.
-    again: bool,
-    over: bool,
-}
-
-impl Sweeper {
-    fn start(self: &Arc<Self>, lists: Weak<Shared>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.again = true;
-        if std::mem::replace(&mut state.runs, true) {
-            return;
-        }
-        let sweeper = self.clone();
-        let thread = std::thread::Builder::new().name("idle lists".into()).stack_size(128 << 10);
-        if thread.spawn(move || sweeper.run(&lists)).is_err() {
-            state.runs = false;
-        }
-    }
-
-    fn run(&self, lists: &Weak<Shared>) {
-        loop {
-            let next = lists.upgrade().and_then(|lists| lists.drop_idle(Instant::now()));
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let again = std::mem::take(&mut state.again);
-            match next {
-                _ if state.over => return,
-                None if again => {}
-                None => {
-                    state.runs = false;
-                    return;
-                }
-                Some(next) => {
-                    let wait = next.saturating_duration_since(Instant::now());
-                    drop(self.word.wait_timeout(state, wait));
-                }
-            }
-        }
-    }
-}
-
 impl Shared {
     /// Drops what has not been used for as long as it is to be kept; says when to look again, `None`: nothing is left.
     fn drop_idle(&self, now: Instant) -> Option<Instant> {
@@ -494,7 +465,6 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.sweeper.state.lock().unwrap_or_else(PoisonError::into_inner).over = true;
-        self.sweeper.word.notify_all();
+        self.sweeper.end();
     }
 }

@@ -64,6 +64,11 @@ impl Output {
         self.hurried
     }
 
+    /// The same, not to be remembered.
+    pub(super) fn hurry(self) -> Self {
+        Self { hurried: true, ..self }
+    }
+
     /// Which lines of a file it shows, if it does.
     pub fn excerpt(&self) -> Option<&Excerpt> {
         self.excerpt.as_deref()

@@ -2,7 +2,7 @@
 //!
 //! A glob comes from the model, so its length and the depth of its braces are bounded before it is compiled.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{GlobBuilder, GlobSet};
 
 use super::tool::ToolError;
 
@@ -18,7 +18,8 @@ const MAX_ALTERNATIVES: usize = 100;
 /// Chooses paths by a glob.
 #[derive(Clone, Debug)]
 pub struct PathFilter {
-    matcher: GlobMatcher,
+    /// A set of one: unlike a matcher, it knows the usual forms (`**/*.rs`) and compares an ending for them.
+    matcher: GlobSet,
     /// Whether it chooses what does not match (`!` in front).
     negated: bool,
     /// Whether only the last part of a path counts.
@@ -67,7 +68,8 @@ impl PathFilter {
             .empty_alternates(true)
             .build()
             .map_err(|error| refuse(error.kind().to_string()))?;
-        Ok(Self { matcher: glob.compile_matcher(), negated, name_only })
+        let matcher = GlobSet::builder().add(glob).build().map_err(|error| refuse(error.kind().to_string()))?;
+        Ok(Self { matcher, negated, name_only })
     }
 
     /// Whether the path `rel` (below the folder that is searched, parts separated by `/`) is chosen.

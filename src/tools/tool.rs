@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::cache::{Depends, Memo, Results};
 use super::diagnostics::Diagnostics;
+use super::grep::Together;
 use super::kept::Lists;
 use super::output::{Output, OutputLimits};
 use super::pattern::PathFilter;
@@ -150,6 +151,8 @@ pub struct ToolContext {
     pub results: Results,
     /// The lists of files that searches begin with.
     pub lists: Lists,
+    /// Where the greps of the run meet that can share their work.
+    pub together: Together,
     /// Called after a file's staged state has changed.
     pub on_staged: Arc<dyn Fn(&WsPath) + Send + Sync>,
 }

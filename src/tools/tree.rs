@@ -1,132 +1,240 @@
 //! The files below a folder as a run sees them: what the disk holds, with the texts of open buffers and staged
 //! edits in place of it, files that only the run has made, and without those it has deleted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::kept::Ask;
+use super::kept::{Ask, Files, Known, Lists, OnTheWay};
 use super::pattern::PathFilter;
 use super::search::Source;
 use super::tool::{Cancel, ToolContext, ToolError};
 use super::walk;
 use crate::paths::{Kind, Root, WsPath, beneath};
 use crate::text::Text;
-use crate::workspace::{Overlaid, protected};
+use crate::workspace::Overlaid;
 
-/// Which files to list.
+/// Which files are wanted, and how soon.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
-    /// Only those whose path below the folder it accepts.
-    pub filter: Option<&'a PathFilter>,
+pub struct Wanted {
     /// Also those with a name that begins with a dot, or in such a folder.
     pub hidden: bool,
+    /// All of them, so that it is best to list them on all cores before the first is looked at.
+    pub all: bool,
     /// When to be content with what has been found.
     pub until: Option<Instant>,
 }
 
-/// The files below one folder, or one file.
+/// The files at or below one path.
 #[derive(Debug)]
 pub struct Tree {
+    /// Their paths.
+    pub names: Names,
+    /// What stands in them.
+    pub texts: Texts,
+}
+
+/// Paths below the root, parts separated by `/`, in byte order, one after the other.
+#[derive(Debug)]
+pub struct Names {
+    base: WsPath,
+    disk: OnDisk,
+    /// The next path on the disk, if it has been asked for.
+    ahead: Option<String>,
+    spare: String,
+    /// Files that stand only in memory, in order from the end.
+    made: Vec<Box<str>>,
+    gone: HashSet<Box<str>>,
+    denied: Arc<[PathFilter]>,
+    lists: Lists,
+    wanted: Wanted,
+    threads: usize,
+    keep: std::time::Duration,
+}
+
+#[derive(Debug)]
+enum OnDisk {
+    Nothing,
+    /// The base is a file.
+    One,
+    Known(Known),
+    Walk(OnTheWay),
+}
+
+/// What stands in the files of a [`Tree`].
+#[derive(Debug)]
+pub struct Texts {
     base: WsPath,
     root: Arc<Root>,
-    /// Paths below the root, in byte order.
-    pub rels: Vec<Box<str>>,
-    /// Whether there are more: a walk lists so many, and ends in time.
-    pub more: bool,
     live: HashMap<Box<str>, Text>,
 }
 
 impl Tree {
-    /// Lists the files at or below `base`. A path that names one file lists it whatever `wanted` says.
-    pub fn list(context: &ToolContext, base: &WsPath, wanted: Wanted<'_>, cancel: &Cancel) -> Result<Self, ToolError> {
+    /// The files at or below `base`. A path that names one file lists it whatever `wanted` says.
+    pub fn new(context: &ToolContext, base: &WsPath, wanted: Wanted, cancel: &Cancel) -> Result<Self, ToolError> {
         let base = beneath::real(base)?;
         let root = base.root().clone();
         let overlay = context.workspace.overlay(Some(&context.run));
-        let mut tree = Self { base: base.clone(), root, rels: Vec::new(), more: false, live: HashMap::new() };
-        let on_disk = kind(&base);
-        match on_disk {
-            Some(Kind::Folder) => {
-                let ask = Ask {
-                    base: &base,
-                    hidden: wanted.hidden,
-                    threads: context.limits.threads,
-                    until: wanted.until,
-                    keep: context.limits.keep_lists,
-                };
-                let Some(known) = context.lists.whole(ask, cancel) else {
-                    return Err(ToolError::for_model("cancelled"));
-                };
-                let rels = known
-                    .range
-                    .map(|at| known.list.get(at))
-                    .filter(|rel| wanted.filter.is_none_or(|filter| filter.accepts(tree.below_base(rel))));
-                tree.rels = rels.map(Into::into).collect();
-                tree.more = known.list.more;
-            }
-            Some(Kind::File) => tree.rels.push(base.rel().into()),
+        let (threads, keep) = (context.limits.threads, context.limits.keep_lists);
+        let ask = Ask { base: &base, hidden: wanted.hidden, threads, until: wanted.until, keep };
+        let found = kind(&base);
+        let disk = match found {
+            Some(Kind::Folder) if wanted.all => context.lists.whole(ask, cancel).map(OnDisk::Known),
+            Some(Kind::Folder) => context.lists.begin(ask, cancel).map(|files| match files {
+                Files::Known(known) => OnDisk::Known(known),
+                Files::Walk(walk) => OnDisk::Walk(walk),
+            }),
+            Some(Kind::File) => Some(OnDisk::One),
             Some(Kind::Link | Kind::Other) => {
                 return Err(ToolError::ForModel(format!("`{base}` is neither a file nor a folder")));
             }
-            None => {}
-        }
-        let mut made = Vec::new();
+            None => Some(OnDisk::Nothing),
+        };
+        let Some(disk) = disk else {
+            cancel.check()?;
+            return Err(ToolError::for_model("cancelled"));
+        };
+        let (mut live, mut gone, mut made) = (HashMap::new(), HashSet::new(), Vec::new());
         for (path, overlaid) in overlay.iter() {
-            let Some(rel) = tree.rel_of(path) else { continue };
-            let place = tree.rels.binary_search(&rel);
+            let below = path.is_in(&base).then(|| walk::rel(root.path(), &path.absolute())).flatten();
+            let Some(rel) = below else { continue };
             match overlaid {
                 Overlaid::Gone => {
-                    if let Ok(place) = place {
-                        tree.rels.remove(place);
-                    }
+                    gone.insert(rel);
                 }
                 Overlaid::Text(text) => {
                     // What is on disk and not in the list was left out for a reason.
-                    if place.is_err() && (*path == base || (tree.wants(&rel, wanted) && beneath::kind(path).is_none()))
-                    {
+                    if (*path == base || wanted.hidden || !is_hidden(&base, &rel)) && beneath::kind(path).is_none() {
                         made.push(rel.clone());
                     }
-                    tree.live.insert(rel, text.clone());
+                    live.insert(rel, text.clone());
                 }
             }
         }
-        if on_disk.is_none() && made.is_empty() {
+        if found.is_none() && made.is_empty() {
             return Err(ToolError::ForModel(format!("`{base}` does not exist; look for it with list_dir or glob")));
         }
-        if !made.is_empty() {
-            tree.rels.append(&mut made);
-            tree.rels.sort();
+        made.sort_unstable_by(|a, b| b.cmp(a));
+        let names = Names {
+            base: base.clone(),
+            disk,
+            ahead: None,
+            spare: String::new(),
+            made,
+            gone,
+            denied: context.denied.clone(),
+            lists: context.lists.clone(),
+            wanted,
+            threads,
+            keep,
+        };
+        Ok(Self { names, texts: Texts { base, root, live } })
+    }
+}
+
+fn is_hidden(base: &WsPath, rel: &str) -> bool {
+    below(base, rel).split('/').any(|part| part.starts_with('.'))
+}
+
+/// The path below `base` of a path below its root.
+fn below<'a>(base: &WsPath, rel: &'a str) -> &'a str {
+    rel.strip_prefix(base.rel()).map_or(rel, |rest| rest.trim_start_matches('/'))
+}
+
+impl Names {
+    /// Puts the next path into `rel`; `false`: there is none.
+    pub fn next(&mut self, rel: &mut String) -> bool {
+        loop {
+            if self.ahead.is_none() {
+                let mut ahead = std::mem::take(&mut self.spare);
+                match self.disk.next(&self.base, &mut ahead) {
+                    true => self.ahead = Some(ahead),
+                    false => self.spare = ahead,
+                }
+            }
+            match (&mut self.ahead, self.made.last()) {
+                (None, None) => return false,
+                // It has come to the disk since.
+                (Some(ahead), Some(made)) if **made == **ahead => {
+                    self.made.pop();
+                    continue;
+                }
+                (Some(ahead), made) if made.is_none_or(|made| **ahead < **made) => {
+                    std::mem::swap(rel, ahead);
+                    self.spare = self.ahead.take().unwrap_or_default();
+                    if !self.gone.is_empty() && self.gone.contains(rel.as_str()) {
+                        continue;
+                    }
+                }
+                _ => {
+                    rel.clear();
+                    rel.push_str(&self.made.pop().unwrap_or_default());
+                }
+            }
+            if !self.denied.iter().any(|denied| denied.accepts(rel)) {
+                return true;
+            }
         }
-        if !context.denied.is_empty() {
-            tree.rels.retain(|rel| !context.denied.iter().any(|denied| denied.accepts(rel)));
+    }
+
+    /// The part of a path that globs are about.
+    pub fn below<'a>(&self, rel: &'a str) -> &'a str {
+        below(&self.base, rel)
+    }
+
+    /// The path, below the root, that was asked for.
+    pub fn base(&self) -> &WsPath {
+        &self.base
+    }
+
+    /// Ends; says whether there are more files than were listed: a list has its limit, and ends in time. What was
+    /// listed to its end is kept.
+    pub fn end(self) -> bool {
+        match self.disk {
+            OnDisk::Nothing | OnDisk::One => false,
+            OnDisk::Known(known) => known.list.more,
+            OnDisk::Walk(walk) => {
+                let more = walk.more();
+                if walk.is_at_end() {
+                    let Wanted { hidden, until, .. } = self.wanted;
+                    let ask = Ask { base: &self.base, hidden, threads: self.threads, until, keep: self.keep };
+                    self.lists.keep(ask, walk);
+                }
+                more
+            }
         }
-        Ok(tree)
     }
+}
 
-    /// Leaves out files that may hold secrets, but for one that was named itself: for that one the user is asked. Says
-    /// how many.
-    pub fn leave_secrets(&mut self) -> usize {
-        let before = self.rels.len();
-        let base = self.base.rel();
-        self.rels.retain(|rel| **rel == *base || !protected::is_secret_rel(rel));
-        before - self.rels.len()
+impl OnDisk {
+    fn next(&mut self, base: &WsPath, rel: &mut String) -> bool {
+        rel.clear();
+        match self {
+            Self::Nothing => false,
+            Self::One => {
+                rel.push_str(base.rel());
+                *self = Self::Nothing;
+                true
+            }
+            Self::Known(known) => match known.range.next() {
+                Some(at) => {
+                    rel.push_str(known.list.get(at));
+                    true
+                }
+                None => false,
+            },
+            Self::Walk(walk) => walk.next(|folder, name| {
+                rel.push_str(folder);
+                if !folder.is_empty() {
+                    rel.push('/');
+                }
+                rel.push_str(name);
+            }),
+        }
     }
+}
 
-    /// The path below our root of what lies at or below the base.
-    fn rel_of(&self, path: &WsPath) -> Option<Box<str>> {
-        path.is_in(&self.base).then(|| walk::rel(self.root.path(), &path.absolute())).flatten()
-    }
-
-    fn wants(&self, rel: &str, wanted: Wanted<'_>) -> bool {
-        let below = self.below_base(rel);
-        let hidden = below.split('/').any(|part| part.starts_with('.'));
-        (wanted.hidden || !hidden) && wanted.filter.is_none_or(|filter| filter.accepts(below))
-    }
-
-    fn below_base<'a>(&self, rel: &'a str) -> &'a str {
-        rel.strip_prefix(self.base.rel()).map_or(rel, |rest| rest.trim_start_matches('/'))
-    }
-
+impl Texts {
     /// The text of a file of the list; `None` if it is gone or cannot be read.
     pub fn open(&self, rel: &str) -> Option<Source> {
         if !self.live.is_empty()

@@ -13,9 +13,8 @@ use std::time::Instant;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 
+use super::kept::Ask;
 use super::tool::Cancel;
-use super::tree::Wanted;
-use crate::paths::WsPath;
 
 /// Most files one walk lists. Larger trees hold data, not sources, and the list would fill the memory.
 pub const MAX_FILES: usize = 1_000_000;
@@ -42,13 +41,12 @@ pub fn threads(wanted: usize) -> usize {
     }
 }
 
-/// Lists the files below `base` that are wanted; `at_most` threads, 0 for as many as there are cores.
-pub fn files(base: &WsPath, wanted: Wanted<'_>, at_most: usize, cancel: &Cancel) -> Files {
-    let folder = base.absolute();
-    let root = base.root().path();
-    let below_base = if base.rel().is_empty() { 0 } else { base.rel().len() + 1 };
+/// Lists the files that are asked for.
+pub(super) fn files(ask: Ask<'_>, cancel: &Cancel) -> Files {
+    let folder = ask.base.absolute();
+    let root = ask.base.root().path();
     let (found, lost, count) = (Mutex::new(Vec::new()), AtomicBool::new(false), AtomicUsize::new(0));
-    builder(&folder, wanted.hidden).threads(threads(at_most)).build_parallel().run(|| {
+    builder(&folder, ask.hidden).threads(threads(ask.threads)).build_parallel().run(|| {
         let mut share = Share { found: &found, rels: Vec::new() };
         let (lost, count) = (&lost, &count);
         Box::new(move |entry| {
@@ -56,16 +54,13 @@ pub fn files(base: &WsPath, wanted: Wanted<'_>, at_most: usize, cancel: &Cancel)
                 return WalkState::Quit;
             }
             // Asked once a folder: the clock is dearer than an entry.
-            if wanted.until.is_some_and(|until| is_folder(&entry) && Instant::now() >= until) {
+            if ask.until.is_some_and(|until| is_folder(&entry) && Instant::now() >= until) {
                 lost.store(true, Ordering::Relaxed);
                 return WalkState::Quit;
             }
             let Some(rel) = entry.ok().filter(is_file).and_then(|entry| rel(root, entry.path())) else {
                 return WalkState::Continue;
             };
-            if wanted.filter.is_some_and(|filter| !rel.get(below_base..).is_some_and(|rel| filter.accepts(rel))) {
-                return WalkState::Continue;
-            }
             if count.fetch_add(1, Ordering::Relaxed) >= MAX_FILES {
                 lost.store(true, Ordering::Relaxed);
                 return WalkState::Quit;

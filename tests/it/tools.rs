@@ -9,6 +9,7 @@ mod reading;
 mod remembered;
 mod searching;
 mod syntax;
+mod together;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -19,10 +20,11 @@ use ropeway::ids::{DocVersion, RunId};
 use ropeway::paths::{Root, Roots};
 use ropeway::syntax::Parses;
 use ropeway::text::Text;
+use ropeway::tools::grep::Together;
 use ropeway::tools::kept::Lists;
 use ropeway::tools::{
-    Cancel, Diagnostics, Registry, Results, Scheduler, Submission, SyntaxLimits, ToolContext, ToolError, ToolLimits,
-    Toolset,
+    Cancel, Diagnostics, Effect, Planned, Registry, Results, Scheduler, Scope, Submission, SyntaxLimits, ToolContext,
+    ToolError, ToolLimits, Toolset,
 };
 use ropeway::workspace::{Sync, Workspace};
 use serde_json::Value;
@@ -62,6 +64,7 @@ impl Bench {
             commands: None,
             results: Results::default(),
             lists: Lists::default(),
+            together: Together::default(),
             on_staged: Arc::new(move |path| seen.lock().unwrap().push(path.to_string())),
         };
         Self {
@@ -121,6 +124,46 @@ impl Bench {
         };
         let finished = self.runtime.block_on(async { self.scheduler.submit(submission).await });
         finished.result.map(|output| output.text().to_string()).map_err(text)
+    }
+
+    /// Calls tools in one batch: none begins before all have been asked for.
+    pub fn batch(&self, calls: &[(&str, Value)]) -> Vec<Result<String, String>> {
+        let text = |error: ToolError| error.to_string();
+        let base = self.workspace.roots().resolve(".").unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = Planned::blocking(Effect::writes(Scope::Tree(base)), String::new(), move |_| {
+            wait.recv().ok();
+            Err(ToolError::for_model("it only holds the others back"))
+        });
+        self.runtime.block_on(async {
+            let submit = |planned: Planned| {
+                self.scheduler.submit(Submission {
+                    run: self.context.run.clone(),
+                    tool: Arc::from(""),
+                    planned,
+                    deadline: Duration::from_secs(60),
+                    cancel: Cancel::new(),
+                    gate: None,
+                    on_start: None,
+                })
+            };
+            let first = submit(first);
+            let plan = |(tool, arguments): &(&str, Value)| {
+                self.tools.get(tool).and_then(|tool| tool.plan(&self.context, &arguments.to_string()))
+            };
+            let tickets: Vec<_> = calls.iter().map(|call| plan(call).map(submit)).collect();
+            go.send(()).ok();
+            first.await;
+            let mut answers = Vec::new();
+            for ticket in tickets {
+                let result = match ticket {
+                    Ok(ticket) => ticket.await.result,
+                    Err(error) => Err(error),
+                };
+                answers.push(result.map(|output| output.text().to_string()).map_err(text));
+            }
+            answers
+        })
     }
 
     /// As [`Bench::call`], for calls that must go well.

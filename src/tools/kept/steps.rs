@@ -59,12 +59,13 @@ pub(super) struct Walk {
     steps: Steps,
     files: usize,
     more: bool,
+    at_end: bool,
 }
 
 impl Walk {
     /// Begins; reads nothing yet.
-    pub(super) fn new(base: &WsPath, hidden: bool, watch: bool) -> Self {
-        Self { tree: Tree::new(base, hidden, watch), steps: Steps::default(), files: 0, more: false }
+    pub(super) fn new(base: &WsPath, hidden: bool, watches: usize) -> Self {
+        Self { tree: Tree::new(base, hidden, watches), steps: Steps::default(), files: 0, more: false, at_end: false }
     }
 
     /// Gives the next file to `take` as a folder and a name; `false` at the end.
@@ -80,7 +81,10 @@ impl Walk {
                 return false;
             }
             match self.steps.next(&self.tree.folders) {
-                None => return false,
+                None => {
+                    self.at_end = true;
+                    return false;
+                }
                 Some(Step::File { folder, at }) => {
                     let Some(folder) = &self.tree.folders[folder as usize] else { continue };
                     self.files += 1;
@@ -110,6 +114,11 @@ impl Walk {
         }
         self.tree.finish(true);
         Some(self.tree)
+    }
+
+    /// Whether the end was reached.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
     }
 
     /// Whether there is more than may be listed.

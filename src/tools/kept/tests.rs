@@ -186,7 +186,8 @@ proptest! {
     ) {
         let bench = Bench::new();
         before.iter().for_each(|one| act(&bench, one));
-        let (watching, looking, halfway) = (Lists::default(), Lists::looking(), Lists::default());
+        let (watching, looking, halfway) = (Lists::default(), Lists::watching(0), Lists::default());
+        let limited = Lists::watching(3);
         let base = bench.path(".");
         for step in std::iter::once(&Vec::new()).chain(&after) {
             step.iter().for_each(|one| act(&bench, one));
@@ -194,6 +195,7 @@ proptest! {
                 let expected = anew(&base, hidden);
                 prop_assert_eq!(&whole(&watching, &base, hidden), &expected, "watching, hidden: {}", hidden);
                 prop_assert_eq!(&whole(&looking, &base, hidden), &expected, "looking, hidden: {}", hidden);
+                prop_assert_eq!(&whole(&limited, &base, hidden), &expected, "at the limit, hidden: {}", hidden);
                 prop_assert_eq!(&on_the_way(&halfway, &base, hidden), &expected, "on the way, hidden: {}", hidden);
                 let below = bench.path("a");
                 if bench.at("a").is_dir() && !bench.at("a").is_symlink() {
@@ -263,8 +265,8 @@ fn the_number_of_a_folder_changes_with_names_and_bytes_and_with_nothing_else() {
     assert!(first < second && second < third);
     bench.put(".gitignore", "");
     assert_eq!(lists.generation(&base), None, "the rules changed: nobody knows the list");
-    assert_eq!(Lists::looking().generation(&base), None);
-    let looking = Lists::looking();
+    assert_eq!(Lists::watching(0).generation(&base), None);
+    let looking = Lists::watching(0);
     whole(&looking, &base, false);
     assert_eq!(looking.generation(&base), None, "nobody tells of changes");
 }
@@ -363,4 +365,26 @@ fn a_cancelled_list_is_none_and_is_not_kept() {
     cancel.cancel();
     assert!(lists.whole(ask(&bench.path("."), false, KEEP), &cancel).is_none());
     assert_eq!(lists.counters().lists, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_the_watches_do_not_suffice_nothing_is_watched_and_every_folder_is_looked_at() {
+    use crate::watch::Unwatched;
+    let bench = tree_of_three();
+    let base = bench.path(".");
+    let (enough, too_few) = (Lists::watching(3), Lists::watching(2));
+    for lists in [&enough, &too_few] {
+        assert_eq!(whole(lists, &base, false).len(), 3);
+    }
+    assert_eq!((enough.unwatched(&base), too_few.unwatched(&base)), (None, Some(Unwatched::Limit)));
+    bench.put("src/deep/new/d.rs", "");
+    for lists in [&enough, &too_few] {
+        assert_eq!(whole(lists, &base, false).len(), 4);
+        assert_eq!(lists.counters().walks, 1);
+    }
+    assert_eq!(enough.unwatched(&base), Some(Unwatched::Limit), "the new folder was one too many");
+    assert_eq!(enough.generation(&base), None);
+    bench.put("src/deep/new/e.rs", "");
+    assert_eq!(whole(&enough, &base, false).len(), 5);
 }

@@ -14,9 +14,6 @@ use crate::paths::listing;
 use crate::paths::{Root, WsPath};
 use crate::watch::{Change, Unwatched, Watched, Watcher};
 
-/// Most folders that are watched: the user's editor and other programs need watches, too.
-const MAX_WATCHED: usize = 50_000;
-
 /// With more folders to look at than this, all cores look.
 const MANY: usize = 512;
 
@@ -64,12 +61,12 @@ fn next_generation() -> u64 {
 }
 
 impl Tree {
-    /// A tree that knows the base and nothing in it; folders are watched if `watch` says so and it can be done.
-    pub(super) fn new(base: &WsPath, hidden: bool, watch: bool) -> Self {
+    /// A tree that knows the base and nothing in it; folders are watched, at most `watches`, where it can be done.
+    pub(super) fn new(base: &WsPath, hidden: bool, watches: usize) -> Self {
         let root = base.root().clone();
         let (ground, above) = Ground::above(&base.absolute());
         let trust = match listing::mark(&root, base.rel()) {
-            _ if !watch => Err(Unwatched::System),
+            _ if watches == 0 => Err(Unwatched::System),
             Some(mark) if listing::is_local(&root, base.rel()) => Ok(mark.dev),
             _ => Err(Unwatched::Remote),
         };
@@ -80,7 +77,7 @@ impl Tree {
             ground,
             above,
             folders: Vec::new(),
-            watcher: Watcher::new(),
+            watcher: Watcher::new(watches),
             watched: HashMap::new(),
             loose: Vec::new(),
             trust,
@@ -159,12 +156,9 @@ impl Tree {
 
     /// Puts down what follows from the folders.
     pub(super) fn finish(&mut self, complete: bool) {
-        if self.watched.len() > MAX_WATCHED {
-            self.trust = Err(Unwatched::Limit);
-        }
         if self.trust.is_err() && !self.watched.is_empty() {
             // Half of the changes are no better than none, and the watches help someone else.
-            self.watcher = Watcher::new();
+            self.watcher = Watcher::new(0);
             self.watched.clear();
             self.folders.iter_mut().flatten().for_each(Folder::unwatch);
         }

@@ -155,7 +155,7 @@ fn a_search_without_a_match_in_time_says_so() {
     let mut bench = many_files();
     bench.context.limits.grep_first_match = Duration::ZERO;
     let answer = bench.ok("grep", json!({"pattern": "needle"}));
-    assert_eq!(answer, "[0 matches in 0 files; there was no time to list them all: narrow the path or the glob]");
+    assert_eq!(answer, "[time was up: 0 matches in the 0 files searched so far; narrow the path or the glob]");
 }
 
 #[test]
@@ -169,10 +169,9 @@ fn a_search_ends_by_the_clock_with_what_it_has() {
         max_bytes: 1_000,
         first_match: Duration::ZERO,
         until: None,
-        threads: 1,
     };
     let search = |query: &Query| {
-        let found = search::search(query, &list, &open, &Cancel::new());
+        let found = search::search(query, &list, &open, 1, &Cancel::new());
         (found.end, found.matches)
     };
     assert_eq!(search(&query("needle")), (End::NoFirstMatch, 0));
@@ -186,7 +185,8 @@ fn a_search_ends_by_the_clock_with_what_it_has() {
         cancel.cancel();
         open(rel)
     };
-    let found = search::search(&Query { first_match: Duration::MAX, ..query("needle") }, &list, &cancelling, &cancel);
+    let found =
+        search::search(&Query { first_match: Duration::MAX, ..query("needle") }, &list, &cancelling, 1, &cancel);
     assert_eq!((found.end, found.searched), (End::Cancelled, 1));
 }
 
