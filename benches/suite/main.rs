@@ -1,8 +1,8 @@
 //! The measurements: `cargo bench` prints one table, each figure beside its floor or peer from the same run.
 //!
 //! Medians, with the spread from first to third quartile. Nothing here asserts: a slow machine is not a failed test.
-//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `search`, `run`); `--json FILE` writes the rows;
-//! `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search (default: the sources of the
+//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `syntax`, `search`, `run`); `--json FILE` writes
+//! the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search (default: the sources of the
 //! dependencies, which every build has).
 
 #![expect(
@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod search;
 mod server;
+mod syntax;
 mod text;
 
 use report::Report;
@@ -40,6 +41,9 @@ fn main() {
     }
     if wanted("text") {
         text::measure(&mut report);
+    }
+    if wanted("syntax") {
+        syntax::measure(&mut report);
     }
     if wanted("search") {
         search::measure(&mut report);

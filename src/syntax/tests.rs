@@ -243,7 +243,7 @@ fn a_walk_that_is_stopped_says_that_there_is_more() {
     assert_eq!(outline(&parsed, 5_000, &mut || false).symbols.len(), 5_000);
 }
 
-const SAMPLES: [(Language, &str); 4] = [
+const SAMPLES: [(Language, &str); 10] = [
     (
         Language::Rust,
         "/// Größe\nfn a(x: &str) -> u8 {\r\n    if x == \"{\" { b(1, [2, 3]) } else { 0 }\n}\n\nimpl S {\n    fn go() {}\n}\n",
@@ -254,6 +254,24 @@ const SAMPLES: [(Language, &str); 4] = [
     ),
     (Language::Tsx, "export const f = (a: number) => <p>{a}</p>;\nclass A { m() { return `${1}`; } }\n"),
     (Language::Go, "package p\n\nfunc f(a int) (int, error) {\n\treturn a, nil\n}\n\ntype T struct{ x int }\n"),
+    (
+        Language::TypeScript,
+        "interface A<T> { f(x: T): void }\nexport class B { #x = 1; get y() { return /a[/]b/; } }\n",
+    ),
+    (Language::JavaScript, "const f = async (a) => { for await (const b of a) c(`${b}`); };\nclass A { static { } }\n"),
+    (Language::C, "#define M(x) (x)\nstruct s { int a[2]; };\nstatic int f(struct s *p) { return M(p->a[0]); }\n"),
+    (
+        Language::Cpp,
+        "namespace n {\ntemplate <class T> struct S : B<T> { S() : x{1} {} int x; };\nauto s = R\"x(()x\";\n}\n",
+    ),
+    (
+        Language::Java,
+        "@A(b = {1})\nclass A<T> {\n  int f(T t) { return t == null ? 0 : switch (x) { default -> 1; }; }\n}\n",
+    ),
+    (
+        Language::Lua,
+        "local M = {}\nfunction M.f(a, ...)\n  if a then return [[long]] else return {a = 1} end\nend\nreturn M\n",
+    ),
 ];
 
 proptest! {
@@ -276,6 +294,35 @@ proptest! {
             prop_assert_eq!(kept.tree.root_node().to_sexp(), anew.tree.root_node().to_sexp());
             prop_assert_eq!(outline(&kept, 100, &mut || false), outline(&anew, 100, &mut || false));
             prop_assert_eq!(problems(&kept, 100, &mut || false), problems(&anew, 100, &mut || false));
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_strange_for_any_grammar(
+        language in 0..Language::ALL.len(),
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+        snippet in 0..SAMPLES.len(),
+        at in 0.0..1.0_f64,
+    ) {
+        // Bytes as they would be decoded, alone and in the middle of a program.
+        let strange = String::from_utf8_lossy(&bytes);
+        let sample = SAMPLES[snippet].1;
+        let at = sample.floor_char_boundary((at * sample.len() as f64) as usize);
+        let amid = format!("{}{strange}{}", &sample[..at], &sample[at..]);
+        let language = Language::ALL[language];
+        let mut previous = None;
+        for text in [&*strange, &amid] {
+            let text = Text::from(text);
+            let parsed = parse(&text, language, previous.as_ref(), &mut || false).unwrap();
+            for symbol in outline(&parsed, 1_000, &mut || false).symbols {
+                prop_assert!(symbol.bytes.end <= text.len() && symbol.lines.start < symbol.lines.end);
+                prop_assert!(!symbol.signature.contains(['\n', '\r']) && symbol.signature.chars().count() <= 201);
+            }
+            for problem in problems(&parsed, 1_000, &mut || false) {
+                prop_assert!(problem.bytes.end <= text.len() && problem.lines.start < problem.lines.end);
+            }
+            enclosing(&parsed, text.len() / 2);
+            previous = Some(parsed);
         }
     }
 

@@ -104,3 +104,23 @@ fn a_broken_line_of_a_megabyte_is_shown_in_part() {
     let answer = bench.ok("create_file", json!({"path": "wide.py", "text": text}));
     assert!(answer.contains(BROKE) && answer.len() < 2_000, "{} bytes", answer.len());
 }
+
+#[test]
+fn a_line_of_ten_megabytes_is_edited_without_a_word_and_has_no_outline() {
+    let bench = Bench::new(FILES);
+    bench.write("flat.js", &format!("x = [{}];", "0,".repeat(4 << 20)));
+    let answer = bench.ok("edit_file", json!({"path": "flat.js", "old_string": "x = [", "new_string": "x = [["}));
+    assert!(!answer.contains("syntax") && answer.len() < 10_000, "{} bytes", answer.len());
+    let refusal = bench.refused("outline", json!({"path": "flat.js"}));
+    assert!(refusal.contains("more than the") && refusal.len() < 500, "{refusal}");
+}
+
+#[test]
+fn a_nul_byte_is_no_end_of_a_text() {
+    let bench = Bench::new(FILES);
+    bench.open("a.rs", "fn one() {}\n");
+    let answer = bench.ok("edit_file", json!({"path": "a.rs", "old_string": "{}", "new_string": "{\u{0}"}));
+    assert!(answer.contains(BROKE), "{answer}");
+    let answer = bench.ok("create_file", json!({"path": "b.rs", "text": "// \u{0}\nfn two( {}\n"}));
+    assert!(answer.contains("`(` is not closed"), "{answer}");
+}
