@@ -4,6 +4,7 @@ mod care;
 mod echo;
 mod faults;
 mod flow;
+mod tls;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

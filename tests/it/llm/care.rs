@@ -243,6 +243,37 @@ async fn what_broke_the_cached_prefix_is_told() {
     assert_eq!(client.prefix_breaks().into_iter().collect::<Vec<_>>(), [("messages", 1)]);
 }
 
+#[tokio::test]
+async fn a_hundred_runs_over_four_places_are_answered_in_turns_and_nothing_is_lost() {
+    const RUNS: usize = 100;
+    const REQUESTS: usize = 3;
+    let model = Model::start();
+    model.answer_with(|request| Some(Turn::text(request.messages()[1]["content"].as_str().unwrap())));
+    let client = Client::new(ClientSettings { max_concurrent: 4, ..settings() });
+    let runs = (0..RUNS).map(|run| {
+        let (client, model) = (&client, &model);
+        async move {
+            for round in 0..REQUESTS {
+                let words = format!("run {run} round {round}");
+                let messages = vec![Message::User(words.as_str().into())];
+                let run = RunId::from(run.to_string());
+                let call = Call { request: request(messages), run, ..call(model, Protocol::OpenAi) };
+                let mut stream = client.call(call, &quiet).await.unwrap();
+                assert_eq!(drain(&mut stream).await.unwrap().1.turn.text, words);
+            }
+        }
+    });
+    futures_util::future::join_all(runs).await;
+    let order: Vec<String> = model.requests().iter().map(|request| request.last_message()).collect();
+    assert_eq!(order.len(), RUNS * REQUESTS);
+    // Counted, not timed: how many others went before a run's last request.
+    let place = |run: usize| order.iter().rposition(|words| words.contains(&format!("run {run} "))).unwrap();
+    let waits: Vec<usize> = (0..RUNS).map(place).collect();
+    let mean = waits.iter().sum::<usize>() as f64 / RUNS as f64;
+    assert!(*waits.iter().max().unwrap() as f64 <= 2.0 * mean, "{waits:?}");
+    assert_eq!(client.traffic()[0].waiting, 0);
+}
+
 /// A server that writes as fast as it is let, and says how much it got rid of before nobody took any more.
 fn eager_server(pieces: usize) -> (String, mpsc::Receiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
