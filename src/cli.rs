@@ -34,6 +34,10 @@ pub const CANCELLED: u8 = 130;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(mode) = helper_mode() {
+        return crate::tools::sandbox::helper::main(&mode);
+    }
     let plain = Args::plain_serve(std::env::args_os().skip(1));
     let args = match plain.map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
@@ -52,6 +56,14 @@ pub fn main() -> ExitCode {
         complain(&format!("{error:#}"));
         FAILED
     }))
+}
+
+/// What the program is to be if it has been started by itself to keep a command in; no word for people.
+#[cfg(target_os = "linux")]
+fn helper_mode() -> Option<String> {
+    let mut words = std::env::args_os().skip(1);
+    let named = words.next()? == crate::tools::sandbox::helper::NAME;
+    named.then(|| words.next().and_then(|mode| mode.into_string().ok()).unwrap_or_default())
 }
 
 fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {

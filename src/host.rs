@@ -165,6 +165,13 @@ pub enum EventKind {
         /// Calls of the run at work at this moment, itself included: the highest of a batch says how parallel it was.
         beside: usize,
     },
+    /// A command has printed more.
+    ToolOutput {
+        /// Which call.
+        call_id: CallId,
+        /// Whole lines where it prints lines; what it prints beyond 256 KiB is not told.
+        delta: String,
+    },
     /// A tool ended.
     ToolFinished {
         /// Which call.

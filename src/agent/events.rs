@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::host::{EventKind, Host, RunEvent};
-use crate::ids::RunId;
+use crate::ids::{CallId, RunId};
 
 /// What a run is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,11 @@ impl Events {
         let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
         let at = self.started.elapsed().as_millis() as u64;
         self.host.event(RunEvent { run_id: self.run.clone(), seq, at, kind });
+    }
+
+    /// A command has printed more.
+    pub fn output(&self, call: &CallId, delta: &str) {
+        self.emit(EventKind::ToolOutput { call_id: call.clone(), delta: delta.to_owned() });
     }
 
     /// Says what the run does now, in the progress display.

@@ -352,6 +352,10 @@ impl<'a> Run<'a> {
                     gate: gated.then(|| self.gate.clone()),
                     on_start: Some(Box::new(started)),
                 };
+                if let Some(command) = &submission.planned.command {
+                    let (events, call) = (self.events.clone(), id.clone());
+                    command.listen(Box::new(move |delta| events.output(&call, delta)));
+                }
                 let Some(doubt) = self.doubts.remove(&id) else {
                     let work = self.services.scheduler.submit(submission);
                     self.jobs.push(Box::pin(async move { Job::of(id, name, summary, work.await) }));

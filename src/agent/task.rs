@@ -24,6 +24,7 @@ use crate::text::diff;
 use crate::tools::cache::Results;
 use crate::tools::grep::Together;
 use crate::tools::policy;
+use crate::tools::sandbox::Commands;
 use crate::tools::tool::{ToolContext, ToolLimits};
 use crate::workspace::{Landing, StagedFile, StagedKind};
 
@@ -105,7 +106,7 @@ impl Task {
             diagnostics: services.diagnostics.clone(),
             parses: Arc::new(Parses::new()),
             denied: policy::denied(&self.config.permissions).into(),
-            commands: None,
+            commands: services.trusted.then(|| Commands::new(services.sandbox.clone(), self.config.tools.overlay)),
             results: self.results(),
             lists: self.services.lists.clone(),
             together: if self.config.tools.grep.share { Together::new() } else { Together::never() },

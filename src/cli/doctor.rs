@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::llm::models;
 use crate::syntax::Language;
+use crate::tools::sandbox::{Sandbox, Support};
 
 /// Everything that `doctor` has to say; also the form of `--json`.
 #[derive(Debug, Serialize)]
@@ -39,6 +40,7 @@ struct Report {
     files: Vec<FileReport>,
     problems: Vec<ProblemReport>,
     state_dir: Option<PathBuf>,
+    sandbox: Support,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,6 +157,7 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
             })
             .collect(),
         state_dir: config.state_dir.clone(),
+        sandbox: Sandbox::new(&sources.env).support().clone(),
     }
 }
 

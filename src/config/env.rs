@@ -34,6 +34,11 @@ impl EnvSnapshot {
         self.os(name).and_then(OsStr::to_str)
     }
 
+    /// All variables, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// A switch: `1`, `true`, `yes`, `on` or their opposites; anything else counts as absent.
     pub fn switch(&self, name: &str) -> Option<bool> {
         self.text(name).and_then(switch)

@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "tools.max_parallel",
     "tools.timeout_ms",
     "tools.cache_ttl_ms",
+    "tools.overlay",
     "tools.disabled",
     "tools.preload",
     "tools.grep.first_match_timeout_ms",

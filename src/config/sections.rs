@@ -140,6 +140,8 @@ section! {
         timeout_ms: u64 = 30_000, integer(1, HOUR_MS);
         /// Milliseconds that a result may be used again.
         cache_ttl_ms: u64 = 300_000, integer(0, DAY_MS);
+        /// Commands work on an overlay of the workspace where the system can make one; else on a copy.
+        overlay: bool = true, boolean;
         /// Tools the model is not offered.
         disabled: Vec<String> = Vec::new(), strings(256, 128);
         /// Tools made ready at the start.

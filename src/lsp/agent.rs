@@ -43,6 +43,7 @@ pub struct Agent {
 #[derive(Default)]
 pub struct Seat {
     sources: OnceLock<Sources>,
+    sandbox: OnceLock<Arc<Sandbox>>,
     agent: OnceLock<Arc<Agent>>,
 }
 
@@ -52,7 +53,7 @@ impl Agent {
         sources.set_roots(session.workspace.roots().iter().map(|root| root.path().to_owned()));
         sources.init_settings = client.and_then(|client| client.capabilities.settings.clone());
         sources.trusted = trusted;
-        let sandbox = Sandbox::new(&sources.env);
+        let sandbox = session.seat.sandbox.get().cloned().unwrap_or_else(|| Sandbox::new(&sources.env));
         let config = Arc::new(ConfigStore::new(sources));
         let current = config.current();
         let metrics = Metrics::new();
@@ -160,6 +161,13 @@ pub fn attach(session: &Arc<Session>, sources: Sources) {
             session.runtime.block_on(agent.runs.shut_down(GRACE));
         }
     }));
+}
+
+/// Has a session's agent run its commands there. Called before the first message, by a process that is not Ropeway
+/// itself and so cannot be its own helper.
+pub fn run_commands_in(session: &Arc<Session>, sandbox: Arc<Sandbox>) {
+    // Only the first call counts; there is one.
+    let _ = session.seat.sandbox.set(sandbox);
 }
 
 /// The client may be asked things now: its settings are fetched, and what is wrong with the files is said.

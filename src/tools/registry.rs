@@ -22,6 +22,7 @@ use super::move_file::MoveFile;
 use super::outline::ShowOutline;
 use super::pattern::brief;
 use super::read_file::ReadFile;
+use super::run_command::RunCommand;
 use super::tool::{Tool, ToolError};
 use crate::llm::types::ToolSpec;
 use crate::metrics::{OpStats, Timer};
@@ -118,6 +119,7 @@ impl Registry {
             ("create_file", || CreateFile.spec(), || Box::new(CreateFile)),
             ("delete_file", || DeleteFile.spec(), || Box::new(DeleteFile)),
             ("move_file", || MoveFile.spec(), || Box::new(MoveFile)),
+            ("run_command", || RunCommand.spec(), || Box::new(RunCommand)),
         ])
     }
 

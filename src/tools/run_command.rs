@@ -9,12 +9,15 @@ use serde::Deserialize;
 
 use super::arguments;
 use super::pattern::brief;
+use super::sandbox::Wanted;
 use super::tool::{Effect, Planned, Scope, Tool, ToolContext, ToolError};
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
 
-/// Longest command line, in bytes: longer ones belong into a file.
-pub const MAX_COMMAND: usize = 32 << 10;
+/// Longest command line, in bytes: all of it is put to the user, and longer ones belong into a file.
+pub const MAX_COMMAND: usize = 4 << 10;
+/// What comes after a command's own limit: ending its processes, and taking over what it wrote.
+const WIND_UP: Duration = Duration::from_secs(20);
 /// Longest time a command may take.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -82,8 +85,10 @@ impl Tool for RunCommand {
 
     fn plan(&self, context: &ToolContext, arguments: &str) -> Result<Planned, ToolError> {
         let arguments: Arguments = arguments::parse(&SPEC, arguments)?;
-        let Some(_commands) = &context.commands else {
-            return Err(ToolError::for_model("commands cannot be run here; do without"));
+        let Some(commands) = context.commands.clone() else {
+            return Err(ToolError::for_model(
+                "the user does not trust this workspace, so no command runs here; do without",
+            ));
         };
         let cwd = context.workspace.roots().resolve(arguments.cwd.as_deref().unwrap_or("."))?;
         if arguments.command.trim().is_empty() {
@@ -96,20 +101,19 @@ impl Tool for RunCommand {
             );
             return Err(ToolError::ForModel(text));
         }
-        let deadline = arguments.timeout_ms.map(|ms| Duration::from_millis(ms.max(1)).min(MAX_TIMEOUT));
+        let asked = arguments.timeout_ms.map(|ms| Duration::from_millis(ms.max(1)));
+        let limit = asked.unwrap_or(context.limits.command).min(MAX_TIMEOUT);
         let summary = format!("Run `{}`", brief(&arguments.command));
         let call = CommandCall::new(arguments.command, cwd);
-        let told = call.clone();
-        let mut planned = Planned::future(Effect::writes(Scope::Everything), summary, move |_cancel| {
+        let (told, context) = (call.clone(), context.clone());
+        let mut planned = Planned::future(Effect::writes(Scope::Everything), summary, move |cancel| {
             Box::pin(async move {
-                told.tell("");
-                Err(ToolError::for_model("commands cannot be run here yet; do without"))
+                let wanted = Wanted { line: told.line.clone(), cwd: told.cwd.clone(), limit };
+                commands.run(&context, &wanted, &cancel, &|printed| told.tell(printed)).await
             })
         });
         planned.command = Some(call);
-        Ok(match deadline {
-            Some(deadline) => planned.within(deadline),
-            None => planned,
-        })
+        // The command is ended by its own limit, which leaves time to end it and to read what it printed.
+        Ok(planned.within(limit + WIND_UP))
     }
 }

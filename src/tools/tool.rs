@@ -82,6 +82,8 @@ pub struct ToolLimits {
     pub keep_lists: Duration,
     /// Threads of one walk or search; 0: as many as there are cores.
     pub threads: usize,
+    /// How long a command may take that does not say so itself.
+    pub command: Duration,
     /// How long a tool may spend on finding out whether an edit broke the file's syntax, and an outline on the whole.
     pub syntax: SyntaxLimits,
 }
@@ -112,6 +114,7 @@ impl Default for ToolLimits {
             keep_lists: Duration::from_secs(300),
             threads: 0,
             syntax: SyntaxLimits::default(),
+            command: Duration::from_secs(30),
         }
     }
 }
@@ -125,6 +128,7 @@ impl ToolLimits {
             // Without a cache of results there is none of trees.
             syntax: SyntaxLimits { reuse: config.cache_ttl_ms > 0, ..SyntaxLimits::default() },
             keep_lists: Duration::from_millis(config.cache_ttl_ms),
+            command: Duration::from_millis(config.timeout_ms),
             ..Self::default()
         }
     }

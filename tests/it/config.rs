@@ -108,6 +108,7 @@ trim_to = 1.2
 max_parallel = 0
 timeout_ms = 30000
 cache_ttl_ms = 300000
+overlay = true
 disabled = []
 preload = []
 grep = { first_match_timeout_ms = 3000, max_files = 10000 }
@@ -175,7 +176,7 @@ fn every_key_of_the_contract_is_shown_with_its_value_and_its_place() {
         |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| (entry.line(), entry.origin.line));
     assert_eq!(origin("model"), Some(("model = \"anthropic/claude-sonnet-5-5\"".to_owned(), 2)));
     assert_eq!(origin("agent.max_steps"), Some(("agent.max_steps = 40".to_owned(), 17)));
-    assert_eq!(origin("tools.grep.max_files").map(|(_, line)| line), Some(36));
+    assert_eq!(origin("tools.grep.max_files").map(|(_, line)| line), Some(37));
     assert_eq!(origin("providers.anthropic.timeouts.idle_ms").map(|(_, line)| line), Some(9));
     assert_eq!(origin("providers.openai.kind").map(|(_, line)| line), Some(0));
     // Together the lines are TOML again.

@@ -6,6 +6,7 @@ mod support;
 
 mod canary;
 mod cli;
+mod commands;
 mod config;
 mod demo;
 mod flow;

@@ -211,7 +211,8 @@ fn the_tools_are_those_of_the_contract_in_a_fixed_order_with_schemas_every_provi
             "insert_lines",
             "create_file",
             "delete_file",
-            "move_file"
+            "move_file",
+            "run_command"
         ]
     );
     for (spec, again) in specs.iter().zip(Registry::builtin().select(None, &[]).specs().iter()) {

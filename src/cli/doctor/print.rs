@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::{FileReport, Key, ProviderReport, Report};
 use crate::config::Severity;
+use crate::tools::sandbox::{Level, Support};
 
 #[derive(Clone, Copy)]
 enum Mark {
@@ -79,9 +80,31 @@ pub(super) fn report(out: &mut impl Write, report: &Report, coloured: bool) -> i
         page.line(mark, &format!("{}: {}", problem.place, problem.message))?;
     }
     match &report.state_dir {
-        Some(dir) => page.line(Mark::Neutral, &format!("reports and answers go to {}", dir.display())),
-        None => page.line(Mark::Bad, "no place for reports and answers; set ROPEWAY_STATE_DIR"),
+        Some(dir) => page.line(Mark::Neutral, &format!("reports and answers go to {}", dir.display()))?,
+        None => page.line(Mark::Bad, "no place for reports and answers; set ROPEWAY_STATE_DIR")?,
     }
+    page.head("Commands")?;
+    let (mark, text) = sandbox_line(&report.sandbox);
+    page.line(mark, &text)
+}
+
+fn sandbox_line(support: &Support) -> (Mark, String) {
+    let Support { level, overlay, reason, mend } = support;
+    let mut text = format!("sandbox {level}: {}", level.meaning());
+    if !overlay {
+        text.push_str("; the workspace is copied for them, because no overlay can be made");
+    }
+    for (word, why) in [("why", reason), ("mend", mend)] {
+        if let Some(why) = why {
+            text.push_str(&format!("; {word}: {why}"));
+        }
+    }
+    let mark = match level {
+        Level::Full => Mark::Good,
+        Level::Partial => Mark::Neutral,
+        Level::None => Mark::Bad,
+    };
+    (mark, text)
 }
 
 fn provider_line(provider: &ProviderReport) -> (Mark, String) {

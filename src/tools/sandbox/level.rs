@@ -24,6 +24,17 @@ impl fmt::Display for Level {
     }
 }
 
+impl Level {
+    /// What it means for the user, to stand after the level's name.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Full => "your files stay as they are, no network",
+            Self::Partial => "your files stay as they are, no network, but it sees other programs of yours",
+            Self::None => "it has your rights, and nothing keeps it from your files or the network",
+        }
+    }
+}
+
 /// The level of this machine, and why it is not higher.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]

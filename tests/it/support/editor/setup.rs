@@ -81,9 +81,13 @@ impl Setup {
         self
     }
 
-    /// Is given the session before the first message.
+    /// Is given the session before the first message, after those who asked for that before.
     pub fn prepare(mut self, prepare: impl FnOnce(&Arc<Session>) + Send + 'static) -> Self {
-        self.prepare = Box::new(prepare);
+        let before = std::mem::replace(&mut self.prepare, Box::new(|_| {}));
+        self.prepare = Box::new(move |session| {
+            before(session);
+            prepare(session);
+        });
         self
     }
 
