@@ -4,17 +4,20 @@
 //! conversation valid and `context` keeps it small. `phase` is the loop as a pure machine; `turn` streams one model call;
 //! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it, and
 //! `patience` about a long wait for a model. `propose` brings staged edits to the user's side and proves that they
-//! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `readout` the
-//! numbers about all, `analytics` the tables behind them.
+//! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `budget` what
+//! it may spend and has, `readout` the numbers about all, `analytics` the tables behind them, `meter` what fills a
+//! conversation.
 
 pub mod action;
 pub mod analytics;
 pub mod approval;
+pub mod budget;
 pub mod clock;
 pub mod context;
 pub mod events;
 pub mod findings;
 pub mod history;
+pub mod meter;
 pub mod models;
 pub mod offer;
 pub mod order;

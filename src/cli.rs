@@ -13,6 +13,7 @@ mod privacy;
 mod run;
 mod serve;
 mod terminal;
+mod tokens;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -81,6 +82,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         Some(Command::Demo(args)) => demo::demo(&args),
         Some(Command::Run(args)) => run::run(&args, env),
         Some(Command::Doctor(doctor)) => doctor::doctor(&doctor, env),
+        Some(Command::Tokens(args)) => tokens::tokens(&args, env),
         Some(Command::Config { command }) => config::config(&command, env),
     }
 }

@@ -8,8 +8,8 @@
 //! way in. `client` is the one door: `answers` remembers, `flight` lets equal calls be one, and `attempt` asks, as
 //! `retry`, `breaker` and `pace` (with the provider's own `allowance`) allow; what is known of a provider is in `peer`,
 //! counted in `traffic`. `stream` is what the caller reads. `prefix` notices what spoils the provider's prompt cache and
-//! `secrets` keeps keys out of what is said. `models` is a table, and `catalogue` what providers say of their models
-//! themselves.
+//! `secrets` keeps keys out of what is said. `count` says how many tokens a request will have. `models` is a table, and
+//! `catalogue` what providers say of their models themselves.
 
 #[cfg(not(any(feature = "openai", feature = "anthropic", feature = "google", feature = "ollama")))]
 compile_error!("choose at least one provider: --features openai, anthropic, google or ollama");
@@ -24,6 +24,7 @@ mod breaker;
 mod calls;
 pub mod catalogue;
 pub mod client;
+pub mod count;
 mod endpoint;
 pub mod failure;
 mod fields;

@@ -1,8 +1,8 @@
 //! The measurements: `cargo bench` prints one table, each figure beside its floor or peer from the same run.
 //!
 //! Medians, with the spread from first to third quartile. Nothing here asserts: a slow machine is not a failed test.
-//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `syntax`, `search`, `run`); `--json FILE` writes
-//! the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search (default: the sources of the
+//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `syntax`, `search`, `run`, `tokens`); `--json FILE`
+//! writes the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search (default: the sources of the
 //! dependencies, which every build has).
 
 #![expect(
@@ -19,6 +19,7 @@ mod search;
 mod server;
 mod syntax;
 mod text;
+mod tokens;
 
 use report::Report;
 
@@ -47,6 +48,9 @@ fn main() {
     }
     if wanted("search") {
         search::measure(&mut report);
+    }
+    if wanted("tokens") {
+        tokens::measure(&mut report);
     }
     if wanted("run") {
         run::measure(&mut report);

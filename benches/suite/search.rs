@@ -227,7 +227,7 @@ fn timed<R>(work: impl FnOnce() -> R) -> (R, f64) {
 }
 
 /// The sources of this build's dependencies.
-fn sources() -> PathBuf {
+pub fn sources() -> PathBuf {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     home.expect("CARGO_HOME or HOME is set").join("registry").join("src")

@@ -1,6 +1,6 @@
 //! What a run comes to: the outcome record of the contract, section 4.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{RunId, ThreadId};
 use crate::llm::{LlmError, LlmErrorKind, Usage};
@@ -127,7 +127,7 @@ pub struct ConflictPlace {
 }
 
 /// Tokens and money of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunUsage {
     /// Prompt tokens of all model calls.
@@ -136,20 +136,45 @@ pub struct RunUsage {
     pub cached_tokens: u64,
     /// Tokens the model produced.
     pub output_tokens: u64,
+    /// The part of them that was reasoning; absent where no provider reported any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: u64,
     /// US dollars; absent where the model's price is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl RunUsage {
     /// Adds one request's usage.
-    pub fn add(&mut self, usage: &Usage, cost: Option<f64>) {
-        self.input_tokens += usage.input_tokens;
-        self.cached_tokens += usage.cached_tokens;
-        self.output_tokens += usage.output_tokens;
-        if let Some(cost) = cost {
+    pub fn add(&mut self, usage: &Usage, cost_usd: Option<f64>) {
+        self.merge(&Self {
+            input_tokens: usage.input_tokens,
+            cached_tokens: usage.cached_tokens,
+            output_tokens: usage.output_tokens,
+            reasoning_tokens: usage.reasoning_tokens,
+            cost_usd,
+        });
+    }
+
+    /// Adds other sums to these.
+    pub fn merge(&mut self, more: &Self) {
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(more.cached_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.reasoning_tokens = self.reasoning_tokens.saturating_add(more.reasoning_tokens);
+        if let Some(cost) = more.cost_usd.filter(|cost| cost.is_finite()) {
             *self.cost_usd.get_or_insert(0.0) += cost;
         }
+    }
+
+    /// Tokens sent and received.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
     }
 }
 

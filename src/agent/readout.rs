@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::events::RunPhase;
+use super::meter;
 use super::models;
 use super::outcome::Status;
 use super::runs::{Active, Runs};
@@ -29,7 +30,7 @@ pub fn status(runs: &Runs) -> Value {
 }
 
 /// What `ropeway.stats` answers: the status and every operation, with the counters behind the rates.
-pub fn stats(runs: &Runs) -> Value {
+pub async fn stats(runs: &Runs) -> Value {
     let services = runs.services();
     let mut record = status(runs);
     record["operations"] = json!(services.metrics.operations());
@@ -45,6 +46,12 @@ pub fn stats(runs: &Runs) -> Value {
             "bytes": results.bytes,
         },
     });
+    let counts = services.counter.counters();
+    record["caches"]["counts"] = json!({"hits": counts.hits, "misses": counts.misses, "entries": counts.entries});
+    record["spent"] = meter::spent(runs).await;
+    if let Some(context) = meter::context(runs).await {
+        record["context"] = context;
+    }
     let http = services.llm.counters();
     record["httpPool"] = json!({
         "requests": http.requests,

@@ -12,12 +12,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::approval::Approvals;
+use super::budget::{Budget, Over};
 use super::clock::Clock;
 use super::context::keeper::Keeper;
 use super::events::{Events, RunPhase};
 use super::history::History;
 use super::models::Chosen;
-use super::outcome::RunUsage;
 use super::patience::Patience;
 use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
@@ -26,8 +26,8 @@ use super::turn::{Turn, TurnEvent};
 use crate::config::Config;
 use crate::host::EventKind;
 use crate::ids::{CallId, RunId, ThreadId};
-use crate::llm::{LlmError, StreamEvent, ToolCall, ToolResult, Usage};
-use crate::metrics::{Op, RunningTool, Spent};
+use crate::llm::{LlmError, StreamEvent, ToolCall, ToolResult};
+use crate::metrics::{Op, RunningTool};
 use crate::tools::output::Output;
 use crate::tools::registry::{Toolset, Used};
 use crate::tools::scheduler::{Begun, Finished, Gate, Submission};
@@ -37,6 +37,7 @@ pub use self::ended::Ended;
 
 pub(super) mod conversation;
 mod ended;
+mod spend;
 
 /// What a run needs besides the shared parts.
 pub struct Plan {
@@ -110,7 +111,9 @@ pub struct Run<'a> {
     tools_cancel: Cancel,
     gate: Gate,
     answer: String,
-    usage: RunUsage,
+    budget: Budget,
+    /// The limit that ended it.
+    over: Option<Over>,
     clock: Clock,
     ended: Option<End>,
     batch: u32,
@@ -153,7 +156,8 @@ impl<'a> Run<'a> {
             tools_cancel: Cancel::new(),
             gate: Gate::new(),
             answer: String::new(),
-            usage: RunUsage::default(),
+            budget: Budget::new(&plan.config.agent, plan.model.info),
+            over: None,
             clock: Clock::default(),
             ended: None,
             batch: 0,
@@ -251,35 +255,12 @@ impl<'a> Run<'a> {
                     self.keeper.learn(&mut lock(&self.plan.history), &usage);
                     self.spend(&usage, &response.turn.origin);
                 }
-                if self.cost_limit_reached() && !response.turn.calls.is_empty() {
+                if !response.turn.calls.is_empty() && self.has_spent_all() {
                     return Some(Input::CostLimit);
                 }
                 Some(self.ended(response))
             }
         }
-    }
-
-    fn cost_limit_reached(&self) -> bool {
-        let limit = self.plan.config.agent.max_cost_usd;
-        limit.is_some_and(|limit| self.usage.cost_usd.is_some_and(|cost| cost >= limit))
-    }
-
-    fn spend(&mut self, usage: &Usage, origin: &str) {
-        // Another model may have stood in, at its own price.
-        let stood_in = self.plan.model.fallback.iter().find(|other| &*other.origin == origin);
-        let info = stood_in.map_or(&self.plan.model.info, |other| &other.info);
-        let cost = info.cost(usage);
-        self.usage.add(usage, cost);
-        let spent = Spent {
-            input: usage.input_tokens,
-            cached: usage.cached_tokens,
-            output: usage.output_tokens,
-            cost_usd: cost.unwrap_or_default(),
-        };
-        self.services.metrics.spend(&self.plan.run, &spent);
-        let window = if self.plan.model.info.known { self.plan.model.info.context_window } else { 0 };
-        self.services.metrics.context(usage.input_tokens + usage.output_tokens, window);
-        self.services.host.status_changed();
     }
 
     /// Reads the arguments of a call. Says whether it only reads; a call we cannot make sense of does.

@@ -24,6 +24,7 @@ use super::propose::{Courier, What};
 use super::services::Services;
 use crate::config::ModelRef;
 use crate::ids::{RunId, ThreadId};
+use crate::llm::Message;
 use crate::paths::{WsPath, file_path};
 use crate::tools::registry::IDLE;
 
@@ -408,6 +409,15 @@ impl Runs {
         }
         self.services.host.status_changed();
         Ok(outcome)
+    }
+
+    /// A conversation as it would be sent now; without a name, the one that was used last.
+    pub fn conversation(&self, thread: Option<&ThreadId>) -> Result<(ThreadId, Vec<Message>), OrderError> {
+        let state = self.state();
+        let id = thread.or(state.recent.back()).ok_or(OrderError::Missing("there is no conversation yet"))?;
+        let entry = state.threads.get(id).ok_or_else(|| OrderError::Thread(id.clone()))?;
+        let history = entry.history.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((id.clone(), history.to_send()))
     }
 
     /// The thread of a run.

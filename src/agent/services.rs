@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use super::budget::ledger::Ledger;
 use crate::config::{Config, ConfigStore};
 use crate::host::Host;
 use crate::llm::client::Client;
+use crate::llm::count::Calibration;
 use crate::metrics::Metrics;
+use crate::tokens::counter::Counter;
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::kept::Lists;
@@ -37,6 +40,12 @@ pub struct Services {
     pub diagnostics: Arc<Diagnostics>,
     /// The user's side.
     pub host: Arc<dyn Host>,
+    /// Counts tokens.
+    pub counter: Arc<Counter>,
+    /// What providers count over what we count.
+    pub calibration: Arc<Calibration>,
+    /// What was spent, by thread and day.
+    pub ledger: Arc<Ledger>,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// Whether the user trusts this workspace: without, a repository's own instructions are not used.

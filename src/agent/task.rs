@@ -114,8 +114,8 @@ impl Task {
         };
         Ok(Plan {
             run: self.run.clone(),
-            config: self.config.clone(),
             thread: self.thread.clone(),
+            config: self.config.clone(),
             model: chosen,
             tools,
             context,

@@ -33,6 +33,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Tell whether the selected model can run, and what stands in its way
     Doctor(DoctorArgs),
+    /// Count the tokens of files, or of standard input
+    Tokens(TokensArgs),
     /// Show or check the configuration
     Config {
         #[command(subcommand)]
@@ -138,6 +140,19 @@ pub(super) struct DoctorArgs {
     /// For machines
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct TokensArgs {
+    /// Count as this model does, instead of the configured one
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// For machines
+    #[arg(long)]
+    pub(super) json: bool,
+    /// What to count; without, or as `-`, standard input
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

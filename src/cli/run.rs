@@ -15,6 +15,7 @@ use super::args::RunArgs;
 use super::headless::Headless;
 use super::terminal::{Ink, Style};
 use super::{CANCELLED, DONE, FAILED, USAGE, complain, current_dir, interrupted};
+use crate::agent::budget::ledger::Ledger;
 use crate::agent::order::Order;
 use crate::agent::outcome::{Outcome, Status};
 use crate::agent::runs::Runs;
@@ -25,6 +26,7 @@ use crate::llm::client::Client;
 use crate::metrics::Metrics;
 use crate::paths::{Root, Roots};
 use crate::text::{Encoding, Position, Range, diff};
+use crate::tokens::counter::{Counter, REMEMBERED};
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::kept::Lists;
@@ -70,6 +72,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
     let order = order(args, &roots)?;
 
     let overrides = Overrides { model: args.model.clone(), ..Overrides::default() };
+    let state_dir = env.state_dir();
     let client_settings = Some(json!({"edits": {"mode": "preview"}}));
     let mut sources = Sources { env, overrides, client_settings, ..Sources::default() };
     sources.set_roots([&directory]);
@@ -93,6 +96,9 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
         host: Arc::new(Headless::new(disk, roots)),
+        counter: Counter::new(REMEMBERED),
+        calibration: Arc::default(),
+        ledger: Ledger::new(state_dir),
         metrics: Metrics::new(),
         trusted: settings.trusted,
         config: Arc::new(config),

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "models.*.fallback",
     "agent.max_steps",
     "agent.max_cost_usd",
+    "agent.max_tokens",
     "agent.parallel_tools",
     "agent.stream_dispatch",
     "agent.prefetch",

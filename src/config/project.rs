@@ -19,6 +19,7 @@ pub(super) struct ProjectLayer {
     pub(super) model: Option<At<ModelRef>>,
     max_steps: Option<At<u32>>,
     max_cost_usd: Option<At<f64>>,
+    max_tokens: Option<At<u64>>,
     mode: Option<At<EditMode>>,
     context: ContextLayer,
     disabled: Option<At<Vec<String>>>,
@@ -32,13 +33,18 @@ impl ProjectLayer {
     }
 
     fn read_table(table: &mut Table<'_, '_, '_>) -> Self {
-        let (max_steps, max_cost_usd) = table.section("agent", |table| {
-            (table.take("max_steps", integer(1, 10_000)), table.take("max_cost_usd", float(0.0, 10_000.0)))
+        let (max_steps, max_cost_usd, max_tokens) = table.section("agent", |table| {
+            (
+                table.take("max_steps", integer(1, 10_000)),
+                table.take("max_cost_usd", float(0.0, 10_000.0)),
+                table.take("max_tokens", integer(1, 1_000_000_000)),
+            )
         });
         Self {
             model: table.take("model", model_ref),
             max_steps,
             max_cost_usd,
+            max_tokens,
             mode: table.section("edits", |table| table.take("mode", word(EDIT_MODES))),
             context: table.section("context", ContextLayer::read),
             disabled: table.section("tools", |table| table.take("disabled", strings(256, 128))),
@@ -88,6 +94,17 @@ impl ProjectLayer {
                 _ => {
                     config.agent.max_cost_usd = Some(at.value);
                     origins.set("agent", "max_cost_usd", &at.origin);
+                }
+            }
+        }
+        if let Some(at) = &self.max_tokens {
+            match config.agent.max_tokens {
+                Some(limit) if at.value > limit => {
+                    ignored(&at.origin, "agent.max_tokens", lower_only("agent.max_tokens", &limit));
+                }
+                _ => {
+                    config.agent.max_tokens = Some(at.value);
+                    origins.set("agent", "max_tokens", &at.origin);
                 }
             }
         }

@@ -66,6 +66,8 @@ section! {
         max_steps: u32 = 40, integer(1, 10_000);
         /// US dollars; a run that would pass it ends.
         max_cost_usd: Option<f64> = None, some(float(0.0, 10_000.0));
+        /// Tokens sent and received; a run that would pass it ends.
+        max_tokens: Option<u64> = None, some(integer(1, 1_000_000_000));
         /// Tool calls of one response run side by side where their effects allow it.
         parallel_tools: bool = true, boolean;
         /// A read-only tool starts while the response is still arriving.

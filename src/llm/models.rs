@@ -251,6 +251,7 @@ mod tests {
             cached_tokens: 400_000,
             cache_write_tokens: 100_000,
             output_tokens: 100_000,
+            reasoning_tokens: 30_000,
         };
         let cost = info.cost(&usage).unwrap();
         assert!((cost - (0.5 * 2.0 + 0.4 * 0.1 + 0.1 * 2.5 + 0.1 * 10.0)).abs() < 1e-9, "{cost}");

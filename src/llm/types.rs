@@ -162,6 +162,9 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// What the model produced, reasoning included.
     pub output_tokens: u64,
+    /// The part of that which was reasoning; 0 where the provider does not say.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
 }
 
 /// Why a request did not end well. Each kind is one of the contract's `error.code`s.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::session::Session;
 use super::status::StatusLine;
+use crate::agent::budget::ledger::Ledger;
 use crate::agent::readout;
 use crate::agent::runs::Runs;
 use crate::agent::services::Services;
@@ -16,6 +17,7 @@ use crate::config::{ConfigStore, Sources};
 use crate::host::{Host, Notice};
 use crate::llm::client::Client;
 use crate::metrics::Metrics;
+use crate::tokens::counter::{Counter, REMEMBERED};
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
 use crate::tools::kept::Lists;
@@ -69,6 +71,9 @@ impl Agent {
             sandbox,
             diagnostics: diagnostics.clone(),
             host,
+            counter: Counter::new(REMEMBERED),
+            calibration: Arc::default(),
+            ledger: Ledger::new(session.options.state_dir.clone()),
             metrics,
             trusted: trusted != Some(false),
         });
@@ -93,8 +98,8 @@ impl Agent {
     }
 
     /// The whole readout.
-    pub fn stats(&self) -> Value {
-        readout::stats(&self.runs)
+    pub async fn stats(&self) -> Value {
+        readout::stats(&self.runs).await
     }
 }
 

@@ -14,6 +14,8 @@ pub const REJECT: &str = "ropeway.reject";
 pub const COMPACT: &str = "ropeway.compact";
 /// Forget a conversation.
 pub const CLEAR: &str = "ropeway.clear";
+/// Each message of a conversation with its tokens.
+pub const DUMP: &str = "ropeway.dump";
 /// The readout.
 pub const STATS: &str = "ropeway.stats";
 /// One table of numbers.
@@ -24,5 +26,5 @@ pub const LIST_MODELS: &str = "ropeway.listModels";
 pub const SET_MODEL: &str = "ropeway.setModel";
 
 /// All of them, for the server's capabilities: a client refuses a command that is not in this list.
-pub const ALL: [&str; 11] =
-    [RUN, CANCEL, REVERT, ACCEPT, REJECT, COMPACT, CLEAR, STATS, ANALYTICS, LIST_MODELS, SET_MODEL];
+pub const ALL: [&str; 12] =
+    [RUN, CANCEL, REVERT, ACCEPT, REJECT, COMPACT, CLEAR, DUMP, STATS, ANALYTICS, LIST_MODELS, SET_MODEL];

@@ -81,13 +81,26 @@ impl Encoder {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..cores.get().min(parts.len()) {
-                // Where no thread can be had, the others do its share.
-                let _ = std::thread::Builder::new().name("tokens".into()).spawn_scoped(scope, work);
+            let polite = || {
+                give_way();
+                work();
+            };
+            // Where no thread can be had, the others do its share, at last this one.
+            for _ in 0..cores.get().min(parts.len()) {
+                let _ = std::thread::Builder::new().name("tokens".into()).spawn_scoped(scope, polite);
             }
-            work();
         });
+        work();
         counts.into_iter().map(AtomicU64::into_inner).collect()
+    }
+}
+
+/// Lets whoever else wants this core have it first: with all cores counting, the reactor's threads would have to wait
+/// for their turn. Only for threads that do nothing else, as it cannot be taken back.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
+        tracing::debug!(%error, "counting with the priority of everything else");
     }
 }
 

@@ -112,8 +112,14 @@ fn windows(vocabulary: &Vocabulary, room: &mut Room, piece: &[u8], window: Windo
     while met && start + window.len < piece.len() {
         let edge = start + window.len - window.overlap;
         let first = from.max(this.partition_point(|begin| *begin < edge));
-        start = this[first];
-        merge(vocabulary, room, piece, start, window.len, &mut next);
+        let last = std::mem::replace(&mut start, this[first]);
+        if piece[start..].get(..window.len) == Some(&piece[last..last + window.len]) {
+            // The same text again, as in a megabyte of blanks: its tokens are the same, further on.
+            next.clear();
+            next.extend(this.iter().map(|begin| begin - last + start));
+        } else {
+            merge(vocabulary, room, piece, start, window.len, &mut next);
+        }
         let common = common(&this[first..], &next);
         met = common.is_some();
         if let Some((ours, theirs)) = common {

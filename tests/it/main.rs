@@ -20,6 +20,7 @@ mod surface;
 mod sync;
 mod text_mirror;
 mod tidy;
+mod tokens;
 mod tools;
 mod typing;
 mod workspace;

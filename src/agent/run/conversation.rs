@@ -66,6 +66,11 @@ impl Run<'_> {
                 self.next = Some(Input::NoRoom);
                 return;
             }
+            let tokens = self.keeper.size(&mut history).tokens;
+            if self.cannot_afford(tokens) {
+                self.next = Some(Input::CostLimit);
+                return;
+            }
             history.to_send()
         };
         self.events.doing("thinking");
@@ -152,7 +157,7 @@ impl Run<'_> {
                     self.spend(usage, &response.turn.origin);
                 }
                 let input = self.compacted(Some(&response.turn.text));
-                Some(if self.cost_limit_reached() { Input::CostLimit } else { input })
+                Some(if self.has_spent_all() { Input::CostLimit } else { input })
             }
             Ok(_) => None,
             // Without a summary the structure alone stands for what goes. If the model cannot be reached at all, the
@@ -219,9 +224,9 @@ impl Run<'_> {
 
     /// How the loop ended.
     pub(super) fn close(self) -> Ended {
-        let (error, cancelled) = super::ended::told(self.ended);
+        let (error, cancelled) = super::ended::told(self.ended, self.over);
         let timing = self.clock.timing();
         let steps = self.phase.steps() + self.summaries;
-        Ended { error, cancelled, answer: self.answer, steps, usage: self.usage, timing }
+        Ended { error, cancelled, answer: self.answer, steps, usage: *self.budget.spent(), timing }
     }
 }

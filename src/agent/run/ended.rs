@@ -1,5 +1,6 @@
 //! How a run's loop ended, and what the user reads about it.
 
+use crate::agent::budget::Over;
 use crate::agent::outcome::{ErrorCode, OutcomeError, RunUsage, Timing};
 use crate::agent::phase::End;
 
@@ -21,7 +22,7 @@ pub struct Ended {
 }
 
 /// What is told of an end without a proposal, and whether the user wanted it.
-pub(super) fn told(end: Option<End>) -> (Option<OutcomeError>, bool) {
+pub(super) fn told(end: Option<End>, over: Option<Over>) -> (Option<OutcomeError>, bool) {
     match end {
         None => (None, false),
         Some(End::Cancelled) => (None, true),
@@ -31,10 +32,7 @@ pub(super) fn told(end: Option<End>) -> (Option<OutcomeError>, bool) {
             let hint = "ask for less at once, or raise `agent.max_steps`";
             (Some(OutcomeError::new(ErrorCode::StepLimit, message, hint)), false)
         }
-        Some(End::CostLimit) => {
-            let message = "the run reached its cost limit; nothing was applied";
-            (Some(OutcomeError::new(ErrorCode::CostLimit, message, "raise `agent.max_cost_usd`")), false)
-        }
+        Some(End::CostLimit) => (over.map(Into::into), false),
         Some(End::Refused(why)) => {
             let message = format!("the model refused: {why}");
             (

@@ -93,6 +93,14 @@ struct WireUsage {
     cache_creation_input_tokens: Option<u64>,
     #[serde(default)]
     output_tokens: Option<u64>,
+    #[serde(default)]
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Clone, Copy, Deserialize, Default)]
+struct OutputDetails {
+    #[serde(default)]
+    thinking_tokens: Option<u64>,
 }
 
 /// One answer being read.
@@ -121,6 +129,7 @@ impl Decoder {
         have.cache_read_input_tokens = new.cache_read_input_tokens.or(have.cache_read_input_tokens);
         have.cache_creation_input_tokens = new.cache_creation_input_tokens.or(have.cache_creation_input_tokens);
         have.output_tokens = new.output_tokens.or(have.output_tokens);
+        have.output_tokens_details = new.output_tokens_details.or(have.output_tokens_details);
     }
 
     fn start(&mut self, index: u64, raw: &RawValue, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
@@ -269,6 +278,7 @@ impl Decoder {
                 cached_tokens,
                 cache_write_tokens,
                 output_tokens: usage.output_tokens.unwrap_or(0),
+                reasoning_tokens: usage.output_tokens_details.unwrap_or_default().thinking_tokens.unwrap_or(0),
             }
         });
         let calls = self.calls.finished().map(|(call, _)| call.clone()).collect();

@@ -240,6 +240,7 @@ impl Decode for Decoder {
                 cached_tokens: usage.cached_content_token_count.unwrap_or(0),
                 cache_write_tokens: 0,
                 output_tokens: sum(usage.candidates_token_count, usage.thoughts_token_count),
+                reasoning_tokens: usage.thoughts_token_count.unwrap_or(0),
             });
         }
         for candidate in chunk.candidates.iter().flatten().filter(|one| one.index.is_none_or(|index| index == 0)) {

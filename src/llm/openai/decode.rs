@@ -76,6 +76,14 @@ struct WireUsage {
     completion_tokens: Option<u64>,
     #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Deserialize, Default)]
+struct CompletionDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -251,6 +259,7 @@ impl Decode for Decoder {
                 cached_tokens: details.cached_tokens.unwrap_or(0),
                 cache_write_tokens: details.cache_write_tokens.unwrap_or(0),
                 output_tokens: usage.completion_tokens.unwrap_or(0),
+                reasoning_tokens: usage.completion_tokens_details.unwrap_or_default().reasoning_tokens.unwrap_or(0),
             });
         }
         for choice in chunk.choices.iter().flatten() {

@@ -39,7 +39,13 @@ fn a_recorded_stream_says_what_it_says() {
     assert_eq!(response.stop, Stop::ToolCalls);
     assert_eq!(
         response.usage,
-        Some(Usage { input_tokens: 105, cached_tokens: 60, cache_write_tokens: 0, output_tokens: 50 })
+        Some(Usage {
+            input_tokens: 105,
+            cached_tokens: 60,
+            cache_write_tokens: 0,
+            output_tokens: 50,
+            reasoning_tokens: 30
+        })
     );
 }
 

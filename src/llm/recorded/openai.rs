@@ -43,7 +43,13 @@ fn a_recorded_stream_says_what_it_says() {
     assert_eq!(response.stop, Stop::ToolCalls);
     assert_eq!(
         response.usage,
-        Some(Usage { input_tokens: 100, cached_tokens: 60, cache_write_tokens: 5, output_tokens: 20 })
+        Some(Usage {
+            input_tokens: 100,
+            cached_tokens: 60,
+            cache_write_tokens: 5,
+            output_tokens: 20,
+            reasoning_tokens: 0
+        })
     );
     // The first call is out before the second has its arguments.
     let order: Vec<_> = read

@@ -104,9 +104,13 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
             let (before, after) = agent.runs.clear(thread_id.as_ref()).map_err(refused)?;
             Ok(json!({ "before": before, "after": after }))
         }
+        commands::DUMP => {
+            let OfThread { thread_id } = argument(&command, &arguments)?;
+            crate::agent::meter::dump(&agent.runs, thread_id.as_ref()).await.map_err(refused)
+        }
         commands::STATS => {
             let Nothing {} = argument(&command, &arguments)?;
-            Ok(agent.stats())
+            Ok(agent.stats().await)
         }
         commands::ANALYTICS => {
             let OfTable { what } = argument(&command, &arguments)?;

@@ -101,6 +101,13 @@ fn limits_go_down_and_never_up() {
         (5, Some(0.5), EditMode::Preview)
     );
     assert!(tighter.load().problems.is_empty());
+    let tokens = |user, project| {
+        let world = World::new()
+            .user(format!("[agent]\nmax_tokens = {user}"))
+            .project(format!("[agent]\nmax_tokens = {project}"));
+        (world.config().agent.max_tokens, world.load().problems.len())
+    };
+    assert_eq!((tokens(1000, 500), tokens(1000, 2000)), ((Some(500), 0), (Some(1000), 1)));
     let looser =
         World::new().user(user).project("[agent]\nmax_steps = 31\nmax_cost_usd = 2\n[edits]\nmode = \"apply\"");
     let config = looser.config();

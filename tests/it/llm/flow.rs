@@ -21,7 +21,7 @@ async fn a_turn_comes_with_its_text_calls_usage_and_request_id() {
         assert_eq!(response.stop, Stop::ToolCalls);
         assert_eq!(
             response.usage,
-            Some(Usage { input_tokens: 100, cached_tokens: 40, cache_write_tokens: 0, output_tokens: 7 })
+            Some(Usage { input_tokens: 100, cached_tokens: 40, output_tokens: 7, ..Usage::default() })
         );
         assert_eq!(response.request_id.as_deref(), Some("req-test"));
     }

@@ -81,7 +81,7 @@ fn the_step_limit_ends_a_run_and_leaves_a_conversation_that_can_go_on() {
 
 #[test]
 fn the_cost_limit_ends_a_run_before_its_next_step() {
-    let price = json!({"input": 1000.0, "output": 1000.0});
+    let price = json!({"input": 0.0, "output": 10_000.0});
     let settings = json!({"agent": {"max_cost_usd": 0.1}, "models": {"test/m": {"price": price}}});
     let mut bench = Bench::start(&[("a.rs", CODE)], settings, |setup| setup);
     let uri = bench.open("a.rs");
@@ -89,12 +89,30 @@ fn the_cost_limit_ends_a_run_before_its_next_step() {
     let started = bench.editor.command("ropeway.run", json!({"action": "task", "prompt": "x", "uri": uri}));
     let outcome = bench.finished(started["runId"].as_str().unwrap());
     assert_eq!(outcome["error"]["code"], "cost_limit", "{outcome}");
-    assert!((outcome["usage"]["costUsd"].as_f64().unwrap() - 0.11).abs() < 1e-9, "{outcome}");
+    assert!((outcome["usage"]["costUsd"].as_f64().unwrap() - 0.1).abs() < 1e-9, "{outcome}");
     assert_eq!((bench.model.requests().len(), bench.editor.text(&uri)), (1, CODE));
     bench.editor.expect_notification("window/showMessage");
     let run = bench.run(json!({"action": "task", "prompt": "go on", "thread": started["threadId"]}));
     assert_eq!(bench.finished(&run)["status"], "answered", "a last answer is not thrown away");
     bench.model.requests().iter().for_each(assert_valid);
+}
+
+#[test]
+fn a_request_that_would_pass_a_limit_is_not_made() {
+    let price = json!({"input": 1000.0, "output": 1000.0});
+    for (limit, says) in
+        [(json!({"max_tokens": 200}), "token limit: 0 of 200"), (json!({"max_cost_usd": 0.2}), "$0.2000")]
+    {
+        let settings = json!({"agent": limit, "models": {"test/m": {"price": price}}});
+        let mut bench = Bench::start(&[("a.rs", CODE)], settings, |setup| setup);
+        let run = bench.task("x");
+        let outcome = bench.finished(&run);
+        assert_eq!(outcome["error"]["code"], "cost_limit", "{outcome}");
+        let message = outcome["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("the next request would pass") && message.contains(says), "{message}");
+        assert!(bench.model.requests().is_empty());
+        bench.editor.expect_notification("window/showMessage");
+    }
 }
 
 #[test]

@@ -65,6 +65,14 @@ struct WireUsage {
     output_tokens: Option<u64>,
     #[serde(default)]
     input_tokens_details: Option<InputDetails>,
+    #[serde(default)]
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize, Default)]
+struct OutputDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -259,6 +267,7 @@ impl Decoder {
                 cached_tokens: details.cached_tokens.unwrap_or(0),
                 cache_write_tokens: details.cache_write_tokens.unwrap_or(0),
                 output_tokens: usage.output_tokens.unwrap_or(0),
+                reasoning_tokens: usage.output_tokens_details.unwrap_or_default().reasoning_tokens.unwrap_or(0),
             }
         });
         self.done = true;
