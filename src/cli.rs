@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod headless;
 mod logging;
+mod policy;
 mod privacy;
 mod run;
 mod serve;
@@ -84,6 +85,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         Some(Command::Doctor(doctor)) => doctor::doctor(&doctor, env),
         Some(Command::Tokens(args)) => tokens::tokens(&args, env),
         Some(Command::Config { command }) => config::config(&command, env),
+        Some(Command::Policy { command }) => policy::policy(&command, env),
     }
 }
 

@@ -149,9 +149,14 @@ impl Approvals {
         events.phase(RunPhase::Acting);
         if word == ALWAYS
             && let Good::Stored(lasting) = good
-            && let Err(why) = self.store(lasting).await
         {
-            host.notify(Notice::Warning, format!("Ropeway: {why}; it is allowed until the server ends."));
+            match self.store(lasting).await {
+                // The file answers from now on, so that what is taken back there counts at once.
+                Ok(()) => return Answer::Yes,
+                Err(why) => {
+                    host.notify(Notice::Warning, format!("Ropeway: {why}; it is allowed until the server ends."));
+                }
+            }
         }
         self.keep(run, key, word);
         if word == DENY { Answer::No } else { Answer::Yes }

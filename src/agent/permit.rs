@@ -187,10 +187,12 @@ fn command_message(call: &CommandCall, found: &Assessment, support: &Support) ->
         None => found.reason.clone(),
     };
     let why = match &found.parts[..] {
-        [_, _, ..] => match found.parts.iter().find(|part| part.verdict == found.verdict) {
-            Some(part) if part.text.len() < line.len() => format!("`{}`: {why}.", part.text),
-            _ => sentence(&why),
-        },
+        [_, _, ..] => {
+            match found.parts.iter().find(|part| part.verdict == found.verdict && part.reason == found.reason) {
+                Some(part) if part.text.len() < line.len() => format!("`{}`: {why}.", part.text),
+                _ => sentence(&why),
+            }
+        }
         _ => sentence(&why),
     };
     let kept = match support.level {

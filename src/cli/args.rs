@@ -40,6 +40,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Tell what may run without a question, and what was allowed for good
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
 }
 
 #[derive(Debug, Default, ClapArgs)]
@@ -163,6 +168,36 @@ pub(super) enum ConfigCommand {
     Check {
         /// A project's file if it is named ropeway.toml, else a user's
         file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Tell what would happen with a call of a tool here; runs nothing
+    Check {
+        /// For machines
+        #[arg(long)]
+        json: bool,
+        /// The tool, such as run_command
+        tool: String,
+        /// Its arguments, such as '{"command": "ls -l"}'
+        #[arg(value_name = "ARGS_JSON")]
+        arguments: String,
+    },
+    /// Show the commands that were allowed always
+    List {
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take back what was allowed always
+    Forget {
+        /// The name that `list` shows
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// Everything, also if the file cannot be understood
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
     },
 }
 

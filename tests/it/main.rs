@@ -14,6 +14,7 @@ mod host;
 mod initialize;
 mod llm;
 mod neovim;
+mod policy;
 mod pump;
 mod run;
 mod surface;

@@ -2,6 +2,7 @@
 //! refusals, modes, failures. Each test speaks to the real server and to a model on loopback.
 
 mod answers;
+mod asking;
 mod burst;
 mod commands;
 mod context;

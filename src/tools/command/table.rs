@@ -100,7 +100,7 @@ pub(super) const PROGRAMS: &[Program] = &[
         ],
         Files(0, MANY),
     ),
-    program("tac", "br", "s", &[], Files(0, MANY)),
+    // No `tac`: what is piped into it, it first writes to a file.
     program("rev", "", "", &[], Files(0, MANY)),
     program("nl", "p", "bdfhilnsvw", &[], Files(0, MANY)),
     Program {

@@ -146,7 +146,7 @@ impl Plain<'_> {
 }
 
 fn children<'a>(node: Node<'a>) -> impl DoubleEndedIterator<Item = Node<'a>> {
-    (0..node.child_count() as u32).filter_map(move |index| node.child(index))
+    (0..node.child_count()).filter_map(move |index| node.child(index))
 }
 
 fn text<'a>(node: Node<'_>, line: &'a str) -> Option<&'a str> {

@@ -117,7 +117,7 @@ fn redirect(rest: &str) -> Result<Option<(&'static str, usize)>, &'static str> {
     for (written, noted) in REDIRECTS {
         if let Some(after) = rest.strip_prefix(written)
             && after.bytes().next().is_none_or(|next| matches!(next, b' ' | b';' | b'|' | b'&'))
-            && !(after.starts_with('&') && !after.starts_with("&&"))
+            && (!after.starts_with('&') || after.starts_with("&&"))
         {
             return Ok(Some((noted, written.len())));
         }

@@ -50,6 +50,11 @@ impl Lasting {
         Some(Self { root, cwd: cwd.rel().to_owned(), parts: parts.collect() })
     }
 
+    #[cfg(test)]
+    pub(crate) fn move_to(&mut self, root: &str) {
+        root.clone_into(&mut self.root);
+    }
+
     /// The line as the user is shown it.
     fn line(&self) -> String {
         let part = |(sign, argv, redirects): &(String, Vec<String>, Vec<String>)| {
@@ -202,7 +207,6 @@ fn cannot(what: &str, path: &Path, why: &dyn std::fmt::Display) -> String {
     format!("what you allowed for good cannot be {what} ({path}: {why}; `ropeway policy forget --all` begins anew)")
 }
 
-#[expect(clippy::disallowed_methods, reason = "the state directory is not in a workspace")]
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true);
@@ -232,7 +236,6 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the state directory is not in a workspace")]
 fn make(dir: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -242,7 +245,6 @@ fn make(dir: &Path) -> std::io::Result<()> {
 }
 
 /// A new file for the user alone.
-#[expect(clippy::disallowed_methods, reason = "the state directory is not in a workspace")]
 fn private(path: &Path, new: bool) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(!new).create_new(new);
@@ -268,7 +270,6 @@ fn lock(dir: &Path) -> Result<std::fs::File, String> {
 }
 
 /// Replaces the file as a whole: a reader finds the old entries or the new ones.
-#[expect(clippy::disallowed_methods, reason = "the state directory is not in a workspace")]
 fn write(dir: &Path, file: &File) -> Result<(), String> {
     let path = dir.join(NAME);
     let next = dir.join(format!("{NAME}.{}", std::process::id()));
@@ -286,6 +287,13 @@ fn write(dir: &Path, file: &File) -> Result<(), String> {
         drop(std::fs::remove_file(&next));
         cannot("written", &path, &error)
     })
+}
+
+/// Takes from others the right to write the file.
+#[cfg(all(test, unix))]
+pub(crate) fn close_to_others(path: &Path) {
+    let only_the_user = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, only_the_user).expect("a file of the test");
 }
 
 #[cfg(test)]

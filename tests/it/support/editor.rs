@@ -32,6 +32,9 @@ use self::wire::Gate;
 /// How long a test waits for anything before it fails with what has been said so far.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The choice of a user who has left: the question stays among those that wait in [`Editor::late`].
+pub const NEVER: &str = "(no answer)";
+
 type Hook = Box<dyn FnMut(&mut Editor, &Value)>;
 
 /// The editor.
@@ -321,6 +324,7 @@ impl Editor {
                 self.respond(id, json!({"success": true}));
             }
             "window/showMessageRequest" => match self.choices.pop_front() {
+                Some(Some(choice)) if choice == NEVER => self.late.push((id, params.clone())),
                 Some(Some(choice)) => self.respond(id, json!({"title": choice})),
                 Some(None) => self.respond(id, Value::Null),
                 None => self.fail(&format!("a question that the test does not answer: {params}")),

@@ -90,6 +90,7 @@ fn every_pitfall_is_asked() {
         "less a.txt",
         "hostname x",
         "xargs ls",
+        "tac a.txt",
         "tee x",
         "cd sub",
         "source a.txt",
