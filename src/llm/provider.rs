@@ -10,8 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::llm::catalogue::Facts;
-use crate::llm::endpoint::text_option;
-use crate::llm::failure::{Failure, clip};
+use crate::llm::failure::Failure;
 use crate::llm::{LlmError, LlmErrorKind, Request, StreamEvent};
 
 /// A request as the transport sends it: a POST of `body` to the provider's base URL followed by `path`.
@@ -100,12 +99,12 @@ pub trait Decode: Send {
 pub fn codec_of(provider: &ProviderConfig) -> Result<&'static dyn Provider, LlmError> {
     match provider.kind {
         #[cfg(feature = "openai")]
-        ProviderKind::OpenAi => match text_option(provider, "api") {
+        ProviderKind::OpenAi => match crate::llm::endpoint::text_option(provider, "api") {
             None | Some("chat") => Ok(&crate::llm::openai::OpenAi),
             Some("responses") => Ok(&crate::llm::openai::Responses),
             Some(other) => Err(LlmError::new(
                 LlmErrorKind::Config,
-                format!("the option api = \"{}\" means nothing", clip(other, 60)),
+                format!("the option api = \"{}\" means nothing", crate::llm::failure::clip(other, 60)),
                 "write \"chat\" or \"responses\"",
             )),
         },

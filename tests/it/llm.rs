@@ -5,6 +5,7 @@ mod echo;
 mod faults;
 mod flow;
 mod tls;
+mod vendors;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,12 +22,20 @@ use crate::support::model::{Model, Protocol};
 const KEY: &str = "sk-canary-0123456789";
 
 const BOTH: [Protocol; 2] = [Protocol::OpenAi, Protocol::Anthropic];
+const EVERY: [Protocol; 5] =
+    [Protocol::OpenAi, Protocol::Responses, Protocol::Anthropic, Protocol::Google, Protocol::Ollama];
 
 fn provider(model: &Model, protocol: Protocol) -> ProviderConfig {
     let (name, kind, url) = match protocol {
-        Protocol::OpenAi => ("open", ProviderKind::OpenAi, model.openai_url()),
+        Protocol::OpenAi | Protocol::Responses => ("open", ProviderKind::OpenAi, model.openai_url()),
         Protocol::Anthropic => ("anth", ProviderKind::Anthropic, model.anthropic_url()),
+        Protocol::Google => ("goog", ProviderKind::Google, model.anthropic_url()),
+        Protocol::Ollama => ("olla", ProviderKind::Ollama, model.anthropic_url()),
     };
+    let mut options = serde_json::Map::new();
+    if protocol == Protocol::Responses {
+        options.insert("api".to_owned(), "responses".into());
+    }
     let long = Duration::from_secs(60);
     ProviderConfig {
         name: name.to_owned(),
@@ -37,7 +46,7 @@ fn provider(model: &Model, protocol: Protocol) -> ProviderConfig {
         key_missing: None,
         headers: Vec::new(),
         timeouts: Timeouts { connect: long, first_byte: long, idle: long },
-        options: serde_json::Map::new(),
+        options,
     }
 }
 

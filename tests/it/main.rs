@@ -4,6 +4,7 @@
 
 mod support;
 
+mod aimock;
 mod canary;
 mod cli;
 mod commands;

@@ -7,7 +7,10 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod anthropic;
+pub mod google;
+pub mod ollama;
 pub mod openai;
+pub mod responses;
 mod turn;
 mod wire;
 
@@ -26,8 +29,14 @@ pub use self::wire::Reply;
 pub enum Protocol {
     /// `…/chat/completions`
     OpenAi,
+    /// `…/responses`
+    Responses,
     /// `…/messages`
     Anthropic,
+    /// `…:streamGenerateContent`
+    Google,
+    /// `…/api/chat`
+    Ollama,
 }
 
 /// A request as it came.
@@ -55,16 +64,23 @@ impl Received {
 
     /// The protocol its path belongs to.
     pub fn protocol(&self) -> Protocol {
-        if self.path.split('?').next().unwrap_or("").ends_with("/messages") {
-            Protocol::Anthropic
-        } else {
-            Protocol::OpenAi
+        match self.path.split('?').next().unwrap_or("") {
+            path if path.ends_with("/messages") => Protocol::Anthropic,
+            path if path.ends_with("/responses") => Protocol::Responses,
+            path if path.ends_with(":streamGenerateContent") => Protocol::Google,
+            path if path.ends_with("/api/chat") => Protocol::Ollama,
+            _ => Protocol::OpenAi,
         }
     }
 
-    /// The messages of the body.
+    /// The messages of the body, whatever the protocol calls them.
     pub fn messages(&self) -> &[serde_json::Value] {
-        self.body["messages"].as_array().map_or(&[], Vec::as_slice)
+        let key = match self.protocol() {
+            Protocol::OpenAi | Protocol::Anthropic | Protocol::Ollama => "messages",
+            Protocol::Responses => "input",
+            Protocol::Google => "contents",
+        };
+        self.body[key].as_array().map_or(&[], Vec::as_slice)
     }
 
     /// The texts that a user or a tool sent last, joined: what the model is to react to.
@@ -154,7 +170,7 @@ impl Model {
         format!("{}/v1", self.origin())
     }
 
-    /// The base URL for a provider of kind `anthropic`: without a version.
+    /// The base URL for a provider of any other kind: without a version.
     pub fn anthropic_url(&self) -> String {
         self.origin()
     }

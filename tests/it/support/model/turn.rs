@@ -1,8 +1,8 @@
-//! A whole scripted turn, told without a protocol and rendered in either.
+//! A whole scripted turn, told without a protocol and rendered in any.
 
 use serde_json::Value;
 
-use super::{Protocol, anthropic, openai};
+use super::{Protocol, anthropic, google, ollama, openai, responses};
 
 /// An HTTP answer that is no stream.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Turn {
     text: String,
     calls: Vec<(Option<String>, String, String)>,
     usage: (u64, u64, u64),
-    stop: Option<(&'static str, &'static str)>,
+    cut: bool,
     pub(super) failure: Option<Plain>,
 }
 
@@ -64,49 +64,105 @@ impl Turn {
     /// Cut by the output limit.
     #[must_use]
     pub fn cut_by_limit(mut self) -> Self {
-        self.stop = Some(("length", "max_tokens"));
+        self.cut = true;
         self
     }
 
     /// Its events in a protocol, text and arguments in small pieces.
     pub fn events(&self, protocol: Protocol) -> Vec<String> {
-        let natural = if self.calls.is_empty() { ("stop", "end_turn") } else { ("tool_calls", "tool_use") };
-        let (finish, stop_reason) = self.stop.unwrap_or(natural);
-        let (input, cached, output) = self.usage;
         let mut events = Vec::new();
         match protocol {
-            Protocol::OpenAi => {
-                events.push(openai::start());
-                events.extend(pieces(&self.text, 9).map(openai::text));
-                for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
-                    events.push(openai::call(index, &call_id("call", id.as_deref(), index), name, ""));
-                    events.extend(pieces(arguments, 12).map(|piece| openai::arguments(index, piece)));
-                }
-                events.push(openai::finish(finish));
-                events.push(openai::usage(input, cached, output));
-                events.push(openai::done());
-            }
-            Protocol::Anthropic => {
-                events.push(anthropic::start(input.saturating_sub(cached), cached));
-                let mut block = 0;
-                if !self.text.is_empty() {
-                    events.push(anthropic::text_block(block));
-                    events.extend(pieces(&self.text, 9).map(|piece| anthropic::text(block, piece)));
-                    events.push(anthropic::stop_block(block));
-                    block += 1;
-                }
-                for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
-                    events.push(anthropic::call(block, &call_id("toolu", id.as_deref(), index), name));
-                    events.push(anthropic::arguments(block, ""));
-                    events.extend(pieces(arguments, 12).map(|piece| anthropic::arguments(block, piece)));
-                    events.push(anthropic::stop_block(block));
-                    block += 1;
-                }
-                events.push(anthropic::finish(stop_reason, output));
-                events.push(anthropic::done());
-            }
+            Protocol::OpenAi => self.openai(&mut events),
+            Protocol::Responses => self.responses(&mut events),
+            Protocol::Anthropic => self.anthropic(&mut events),
+            Protocol::Google => self.google(&mut events),
+            Protocol::Ollama => self.ollama(&mut events),
         }
         events
+    }
+
+    /// How the turn ends: cut by the limit, with calls or without, each with its word.
+    fn ends<'w>(&self, cut: &'w str, calls: &'w str, plain: &'w str) -> &'w str {
+        match (self.cut, self.calls.is_empty()) {
+            (true, _) => cut,
+            (false, false) => calls,
+            (false, true) => plain,
+        }
+    }
+
+    fn openai(&self, events: &mut Vec<String>) {
+        let (input, cached, output) = self.usage;
+        events.push(openai::start());
+        events.extend(pieces(&self.text, 9).map(openai::text));
+        for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+            events.push(openai::call(index, &call_id("call", id.as_deref(), index), name, ""));
+            events.extend(pieces(arguments, 12).map(|piece| openai::arguments(index, piece)));
+        }
+        events.push(openai::finish(self.ends("length", "tool_calls", "stop")));
+        events.push(openai::usage(input, cached, output));
+        events.push(openai::done());
+    }
+
+    fn responses(&self, events: &mut Vec<String>) {
+        let (input, cached, output) = self.usage;
+        events.push(responses::created());
+        let mut item = 0;
+        if !self.text.is_empty() {
+            events.push(responses::added(item, &responses::message("msg_1", "")));
+            events.extend(pieces(&self.text, 9).map(|piece| responses::text(item, "msg_1", piece)));
+            events.push(responses::item_done(item, &responses::message("msg_1", &self.text)));
+            item += 1;
+        }
+        for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+            let (id, call_id) = (format!("fc_{index}"), call_id("call", id.as_deref(), index));
+            events.push(responses::added(item, &responses::call(&id, &call_id, name, "")));
+            events.extend(pieces(arguments, 12).map(|piece| responses::arguments(item, &id, piece)));
+            events.push(responses::arguments_done(item, &id, arguments));
+            events.push(responses::item_done(item, &responses::call(&id, &call_id, name, arguments)));
+            item += 1;
+        }
+        events.push(responses::end(self.cut.then_some("max_output_tokens"), input, cached, output));
+    }
+
+    fn anthropic(&self, events: &mut Vec<String>) {
+        let (input, cached, output) = self.usage;
+        events.push(anthropic::start(input.saturating_sub(cached), cached));
+        let mut block = 0;
+        if !self.text.is_empty() {
+            events.push(anthropic::text_block(block));
+            events.extend(pieces(&self.text, 9).map(|piece| anthropic::text(block, piece)));
+            events.push(anthropic::stop_block(block));
+            block += 1;
+        }
+        for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+            events.push(anthropic::call(block, &call_id("toolu", id.as_deref(), index), name));
+            events.push(anthropic::arguments(block, ""));
+            events.extend(pieces(arguments, 12).map(|piece| anthropic::arguments(block, piece)));
+            events.push(anthropic::stop_block(block));
+            block += 1;
+        }
+        events.push(anthropic::finish(self.ends("max_tokens", "tool_use", "end_turn"), output));
+        events.push(anthropic::done());
+    }
+
+    fn google(&self, events: &mut Vec<String>) {
+        let (input, cached, output) = self.usage;
+        events.extend(pieces(&self.text, 9).map(google::text));
+        for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+            // Of parallel calls only the first has a signature.
+            let signature = (index == 0).then_some("c2ln_-+/==");
+            events.push(google::call(Some(&call_id("call", id.as_deref(), index)), name, arguments, signature));
+        }
+        events.push(google::finish(self.ends("MAX_TOKENS", "STOP", "STOP"), input, cached, output));
+    }
+
+    fn ollama(&self, events: &mut Vec<String>) {
+        let (input, _, output) = self.usage;
+        events.extend(pieces(&self.text, 9).map(ollama::text));
+        for (index, (id, name, arguments)) in self.calls.iter().enumerate() {
+            events.push(ollama::call(Some(&call_id("call", id.as_deref(), index)), name, arguments));
+        }
+        events.push(ollama::done(self.ends("length", "stop", "stop"), input, output));
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Received, Shared, Turn};
+use super::{Protocol, Received, Shared, Turn};
 
 /// What a `Reply` tells its connection to do.
 enum Step {
@@ -119,7 +119,10 @@ impl Reply {
                 plain.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             return self.status(plain.status, &headers, &plain.body);
         }
-        self.sse();
+        match request.protocol() {
+            Protocol::Ollama => self.stream(&[("content-type", "application/x-ndjson")]),
+            _ => self.sse(),
+        }
         let mut events = turn.events(request.protocol());
         let last = events.pop().unwrap_or_default();
         for event in events {
