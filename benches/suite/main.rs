@@ -1,9 +1,9 @@
 //! The measurements: `cargo bench` prints one table, each figure beside its floor or peer from the same run.
 //!
 //! Medians, with the spread from first to third quartile. Nothing here asserts: a slow machine is not a failed test.
-//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `syntax`, `search`, `run`, `tokens`); `--json FILE`
-//! writes the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search (default: the sources of the
-//! dependencies, which every build has).
+//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `syntax`, `decode`, `search`, `run`, `tokens`);
+//! `--json FILE` writes the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search
+//! (default: the sources of the dependencies, which every build has).
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,6 +12,7 @@
 )]
 
 mod child;
+mod decode;
 mod model;
 mod report;
 mod run;
@@ -45,6 +46,9 @@ fn main() {
     }
     if wanted("syntax") {
         syntax::measure(&mut report);
+    }
+    if wanted("decode") {
+        decode::measure(&mut report);
     }
     if wanted("search") {
         search::measure(&mut report);

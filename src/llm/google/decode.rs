@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::llm::calls::Calls;
 use crate::llm::failure::{Again, Failure, classify, clip};
+use crate::llm::few::Few;
 use crate::llm::fields::{quote, replace};
 use crate::llm::provider::{Decode, bad_event};
 use crate::llm::surrogates::{Piecewise, Wtf, mend};
@@ -21,7 +22,7 @@ use crate::llm::{AssistantTurn, LlmErrorKind, Response, Stop, StreamEvent, Usage
 #[serde(rename_all = "camelCase")]
 struct Chunk<'a> {
     #[serde(borrow, default)]
-    candidates: Option<Vec<Candidate<'a>>>,
+    candidates: Option<Few<Candidate<'a>>>,
     #[serde(borrow, default)]
     usage_metadata: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -53,7 +54,7 @@ struct Candidate<'a> {
 #[derive(Deserialize)]
 struct Content<'a> {
     #[serde(borrow, default)]
-    parts: Option<Vec<&'a RawValue>>,
+    parts: Option<Few<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -243,8 +244,10 @@ impl Decode for Decoder {
                 reasoning_tokens: usage.thoughts_token_count.unwrap_or(0),
             });
         }
-        for candidate in chunk.candidates.iter().flatten().filter(|one| one.index.is_none_or(|index| index == 0)) {
-            for part in candidate.content.iter().filter_map(|content| content.parts.as_ref()).flatten() {
+        for candidate in
+            chunk.candidates.iter().flat_map(Few::iter).filter(|one| one.index.is_none_or(|index| index == 0))
+        {
+            for part in candidate.content.iter().filter_map(|content| content.parts.as_ref()).flat_map(Few::iter) {
                 self.part(part, out)?;
             }
             let reason = candidate.finish_reason.as_ref().map(Wtf::text).unwrap_or_default();

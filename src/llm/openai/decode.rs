@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::llm::calls::{Calls, Piece};
 use crate::llm::failure::{Again, Failure, classify, clip};
+use crate::llm::few::Few;
 use crate::llm::openai::encode::{Assistant, ReasoningField};
 use crate::llm::provider::{Decode, bad_event};
 use crate::llm::surrogates::{Piecewise, Wtf};
@@ -17,7 +18,7 @@ use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow, default)]
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Option<Few<Choice<'a>>>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -45,7 +46,7 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     reasoning: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<CallDelta<'a>>>,
+    tool_calls: Option<Few<CallDelta<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -155,7 +156,7 @@ impl Decoder {
         if self.finish.is_some() {
             return Ok(());
         }
-        for call in delta.tool_calls.iter().flatten() {
+        for call in delta.tool_calls.iter().flat_map(Few::iter) {
             self.call(call, out)?;
         }
         Ok(())
@@ -262,7 +263,7 @@ impl Decode for Decoder {
                 reasoning_tokens: usage.completion_tokens_details.unwrap_or_default().reasoning_tokens.unwrap_or(0),
             });
         }
-        for choice in chunk.choices.iter().flatten() {
+        for choice in chunk.choices.iter().flat_map(Few::iter) {
             self.choice(choice, out)?;
         }
         Ok(())
