@@ -1,7 +1,7 @@
 //! The measurements: `cargo bench` prints one table, each figure beside its floor or peer from the same run.
 //!
 //! Medians, with the spread from first to third quartile. Nothing here asserts: a slow machine is not a failed test.
-//! `cargo bench --bench suite -- NAME…` runs a part (`server`, `text`, `syntax`, `decode`, `search`, `run`, `tokens`);
+//! `cargo bench --bench suite -- NAME…` runs parts by the names of their files (`server`, `text`, `search`, `replay` …);
 //! `--json FILE` writes the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search
 //! (default: the sources of the dependencies, which every build has).
 
@@ -14,6 +14,7 @@
 mod child;
 mod decode;
 mod model;
+mod replay;
 mod report;
 mod run;
 mod search;
@@ -58,6 +59,9 @@ fn main() {
     }
     if wanted("run") {
         run::measure(&mut report);
+    }
+    if wanted("replay") {
+        replay::measure(&mut report);
     }
     report.print();
     if let Some(path) = json {

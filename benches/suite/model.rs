@@ -1,44 +1,44 @@
 //! A model that is a script: OpenAI's streaming protocol on a loopback socket, each piece sent when the bench says.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 pub struct Model {
-    listener: TcpListener,
-    open: Option<BufReader<TcpStream>>,
+    address: SocketAddr,
+    requests: mpsc::Receiver<(Value, TcpStream)>,
+    open: Option<TcpStream>,
 }
 
 impl Model {
     pub fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").expect("a loopback port"), open: None }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let address = listener.local_addr().expect("bound");
+        let (sender, requests) = mpsc::channel();
+        // A client may open a second connection while the first is still being given back, and use either.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let sender = sender.clone();
+                std::thread::spawn(move || serve(&stream, &sender));
+            }
+        });
+        Self { address, requests, open: None }
     }
 
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.listener.local_addr().expect("bound"))
+        format!("http://{}/v1", self.address)
     }
 
-    /// Takes the next request and begins a streamed answer. The connection is kept alive between requests.
+    /// Takes the next request and begins a streamed answer. Connections are kept alive between requests.
     pub fn accept(&mut self) -> Value {
-        loop {
-            let stream = match &mut self.open {
-                Some(stream) => stream,
-                None => {
-                    let (stream, _) = self.listener.accept().expect("a connection");
-                    stream.set_nodelay(true).expect("an option");
-                    self.open.insert(BufReader::new(stream))
-                }
-            };
-            let Some(body) = request(stream) else {
-                self.open = None;
-                continue;
-            };
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-            stream.get_mut().write_all(head.as_bytes()).expect("the client reads");
-            return body;
-        }
+        let (body, mut stream) = self.requests.recv().expect("the listener lives as long as the process");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("the client reads");
+        self.open = Some(stream);
+        body
     }
 
     /// Sends one event; returns when its last byte had been handed over.
@@ -58,19 +58,36 @@ impl Model {
 
     /// Ends the answer; returns when its last byte had been handed over.
     pub fn end(&mut self) -> Instant {
+        self.end_with(10, 0)
+    }
+
+    /// Ends the answer, saying what the prompt was: all its tokens, and those of them that were cached.
+    pub fn end_with(&mut self, tokens: u64, cached: u64) -> Instant {
         let usage = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}});
+            "usage": {"prompt_tokens": tokens, "completion_tokens": 5, "total_tokens": tokens + 5,
+                "prompt_tokens_details": {"cached_tokens": cached}}});
         self.data(&usage.to_string());
-        let stream = self.open.as_mut().expect("an answer was begun").get_mut();
+        let stream = self.open.as_mut().expect("an answer was begun");
         stream.write_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n").expect("the client reads");
         Instant::now()
     }
 
     fn data(&mut self, data: &str) -> Instant {
         let event = format!("data: {data}\n\n");
-        let stream = self.open.as_mut().expect("an answer was begun").get_mut();
+        let stream = self.open.as_mut().expect("an answer was begun");
         stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).expect("the client reads");
         Instant::now()
+    }
+}
+
+fn serve(stream: &TcpStream, requests: &mpsc::Sender<(Value, TcpStream)>) {
+    stream.set_nodelay(true).expect("an option");
+    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    while let Some(body) = request(&mut reader) {
+        let answer = stream.try_clone().expect("a second handle");
+        if requests.send((body, answer)).is_err() {
+            return;
+        }
     }
 }
 

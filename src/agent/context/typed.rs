@@ -42,7 +42,10 @@ impl Seen {
     /// The model has been shown lines of a file.
     pub fn shown(&mut self, workspace: &Workspace, run: &RunId, excerpt: &Excerpt) {
         let Some(mut file) = now(workspace, &excerpt.path) else { return };
-        if workspace.look(Some(run), &excerpt.path).ok() != Some(excerpt.look) {
+        let seen_now = workspace.look(Some(run), &excerpt.path).ok();
+        // The run's own edit, made beside the read, is no typing: then its text is not the user's.
+        let own = seen_now != workspace.look(None, &excerpt.path).ok();
+        if seen_now != Some(excerpt.look) && !own {
             file.text = None;
         }
         self.put(file);
