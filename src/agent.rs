@@ -25,6 +25,7 @@ pub mod outcome;
 mod patience;
 pub mod permit;
 pub mod phase;
+mod prefetch;
 pub mod prompt;
 pub mod propose;
 pub mod readout;

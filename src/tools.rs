@@ -4,6 +4,7 @@
 //! neither buffers nor the disk. To add one: a file here with the argument type, whose doc comments the model reads,
 //! and a line in the registry.
 
+pub mod ahead;
 pub mod arguments;
 pub mod cache;
 pub mod command;

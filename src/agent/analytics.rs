@@ -106,6 +106,12 @@ fn caches(runs: &Runs) -> Table {
             // How often the beginning of a conversation changed, so that what a provider had cached was of no use.
             json!(services.llm.prefix_breaks().values().sum::<u64>()),
         ],
+        vec![
+            json!("ahead"),
+            json!(results.used),
+            json!(results.fetched.saturating_sub(results.used)),
+            rate(results.used, results.fetched.saturating_sub(results.used)),
+        ],
     ];
     (COLUMNS, rows)
 }

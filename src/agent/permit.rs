@@ -12,12 +12,13 @@ use super::events::Events;
 use super::services::Services;
 use crate::config::Config;
 use crate::ids::RunId;
+use crate::paths::WsPath;
 use crate::tools::command::{Line, show};
 use crate::tools::policy::{Assessment, Command, Policy, Verdict};
 use crate::tools::run_command::CommandCall;
 use crate::tools::sandbox::{Level, Support};
 use crate::tools::scheduler::{Finished, Gate, Submission};
-use crate::tools::tool::{Planned, ToolError};
+use crate::tools::tool::{Effect, Planned, Scope, ToolError};
 
 /// What stands between a call and its start.
 #[derive(Debug)]
@@ -52,6 +53,12 @@ impl Permit {
             Verdict::Ask if !found.at_delivery => Ok(Some(Doubt::Paths(found))),
             Verdict::Allow | Verdict::Ask => Ok(None),
         }
+    }
+
+    /// Whether a file may be read without a question. Looks at the disk.
+    pub fn may_read(&self, path: &WsPath) -> bool {
+        let effect = Effect::reads(Scope::File(path.clone()));
+        self.policy(&|| Level::None).assess("read_file", &effect, None).verdict == Verdict::Allow
     }
 
     /// Submits a call at once, and has it run when nothing stands in its way any more; else the error says why it did

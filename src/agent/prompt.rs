@@ -22,7 +22,7 @@ const DIAGNOSTICS_MAX: usize = 50;
 /// Lines shown around a selection.
 const AROUND: usize = 20;
 /// A file of up to this many lines is shown whole.
-const WHOLE: usize = 200;
+pub(super) const WHOLE: usize = 200;
 
 /// The file and place an action is about.
 #[derive(Clone, Debug)]

@@ -45,6 +45,7 @@ pub async fn stats(runs: &Runs) -> Value {
             "entries": results.entries,
             "bytes": results.bytes,
         },
+        "ahead": {"fetched": results.fetched, "used": results.used},
     });
     let counts = services.counter.counters();
     record["caches"]["counts"] = json!({"hits": counts.hits, "misses": counts.misses, "entries": counts.entries});

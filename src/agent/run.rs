@@ -21,6 +21,7 @@ use super::models::Chosen;
 use super::patience::Patience;
 use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
+use super::prefetch::Prefetch;
 use super::services::Services;
 use super::turn::{Turn, TurnEvent};
 use crate::config::Config;
@@ -28,6 +29,7 @@ use crate::host::EventKind;
 use crate::ids::{CallId, RunId, ThreadId};
 use crate::llm::{LlmError, StreamEvent, ToolCall, ToolResult};
 use crate::metrics::{Op, RunningTool};
+use crate::tools::ahead::Guess;
 use crate::tools::output::Output;
 use crate::tools::registry::{Toolset, Used};
 use crate::tools::scheduler::{Begun, Finished, Gate, Submission};
@@ -57,6 +59,8 @@ pub struct Plan {
     pub approvals: Approvals,
     /// The conversation; its last message is the user's.
     pub history: Arc<Mutex<History>>,
+    /// What it will very likely ask for.
+    pub guesses: Vec<Guess>,
     /// Stops it.
     pub cancel: CancellationToken,
 }
@@ -108,6 +112,7 @@ pub struct Run<'a> {
     doubts: HashMap<CallId, Doubt>,
     permit: Permit,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
+    prefetch: Prefetch,
     tools_cancel: Cancel,
     gate: Gate,
     answer: String,
@@ -129,10 +134,13 @@ impl<'a> Run<'a> {
             stream_dispatch: plan.config.agent.stream_dispatch,
             parallel_tools: plan.config.agent.parallel_tools,
         };
+        let permit =
+            Permit { services: services.clone(), config: plan.config.clone(), approvals: plan.approvals.clone() };
         Self {
             services,
             plan,
             events,
+            prefetch: Prefetch::new(plan, &permit),
             phase: Phase::new(limits),
             next: None,
             keeper: conversation::keeper(
@@ -147,11 +155,7 @@ impl<'a> Run<'a> {
             patience: Patience::default(),
             planned: HashMap::new(),
             doubts: HashMap::new(),
-            permit: Permit {
-                services: services.clone(),
-                config: plan.config.clone(),
-                approvals: plan.approvals.clone(),
-            },
+            permit,
             jobs: FuturesUnordered::new(),
             tools_cancel: Cancel::new(),
             gate: Gate::new(),
@@ -200,6 +204,7 @@ impl<'a> Run<'a> {
                 true => self.summary_event(event),
                 false => self.stream_event(event),
             },
+            () = self.prefetch.progress(), if self.prefetch.is_busy() => None,
         }
     }
 
@@ -394,6 +399,7 @@ impl<'a> Run<'a> {
                 if let Some(excerpt) = output.excerpt() {
                     lock(&self.plan.history).seen().shown(&self.services.workspace, &self.plan.run, excerpt);
                 }
+                self.prefetch.shown(self.services, self.plan, &output);
                 (output.text().clone(), None)
             }
             Err(ToolError::ForModel(text)) => {

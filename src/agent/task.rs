@@ -11,6 +11,7 @@ use super::events::{Events, RunPhase};
 use super::history::History;
 use super::order::Order;
 use super::outcome::{ErrorCode, FileOutcome, Outcome, OutcomeError, RunUsage, Status, Timing};
+use super::prefetch;
 use super::prompt::{self, Subject};
 use super::propose::{Courier, Delivered, What};
 use super::run::{Ended, Plan, Run};
@@ -121,6 +122,7 @@ impl Task {
             context,
             history: self.history.clone(),
             approvals: self.approvals.clone(),
+            guesses: prefetch::guesses(self.subject.as_ref()),
             cancel: self.cancel.clone(),
         })
     }

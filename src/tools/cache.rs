@@ -9,7 +9,7 @@
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -56,6 +56,10 @@ pub struct ResultCounters {
     pub entries: u64,
     /// Their bytes, about.
     pub bytes: u64,
+    /// Results that were fetched ahead.
+    pub fetched: u64,
+    /// Those of them that were asked for while they held.
+    pub used: u64,
 }
 
 /// All results of one program, shared by its runs. Made without memory of its own: that comes with the first result.
@@ -66,6 +70,8 @@ pub struct ResultStore {
     hits: AtomicU64,
     misses: AtomicU64,
     stale: AtomicU64,
+    fetched: AtomicU64,
+    used: AtomicU64,
     /// Counts the beginnings and ends of calls that may write anything.
     upsets: AtomicU64,
 }
@@ -84,6 +90,8 @@ struct Entry {
     stamps: Vec<Stamp>,
     output: Output,
     ttl: Duration,
+    /// Fetched ahead, and not asked for yet.
+    ahead: AtomicBool,
 }
 
 /// What one dependency looked like.
@@ -121,7 +129,15 @@ impl ResultStore {
     pub fn counters(&self) -> ResultCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (entries, bytes) = self.cache.get().map_or((0, 0), |cache| (cache.entry_count(), cache.weighted_size()));
-        ResultCounters { hits: read(&self.hits), misses: read(&self.misses), stale: read(&self.stale), entries, bytes }
+        ResultCounters {
+            hits: read(&self.hits),
+            misses: read(&self.misses),
+            stale: read(&self.stale),
+            entries,
+            bytes,
+            fetched: read(&self.fetched),
+            used: read(&self.used),
+        }
     }
 
     /// The memory as one run uses it; `ttl` zero: not at all. `setting` names everything else that the answers of
@@ -193,7 +209,8 @@ impl Results {
         let paths: Vec<_> = roots.iter().map(|root| (root.path(), root.name())).collect();
         let roots = handle.store.hashing.hash_one(paths);
         let key = Arc::new(Key { tool, arguments, roots, setting: handle.setting.clone() });
-        Some(Memo { handle, key, workspace: context.workspace.clone(), run: context.run.clone(), depends })
+        let (workspace, run) = (context.workspace.clone(), context.run.clone());
+        Some(Memo { handle, key, workspace, run, depends, ahead: false })
     }
 
     /// A call that may write anything begins: what it may have changed is not known until the guard is dropped.
@@ -225,6 +242,8 @@ pub(super) struct Memo {
     workspace: Arc<Workspace>,
     run: RunId,
     depends: Vec<Depends>,
+    /// Nobody has asked.
+    ahead: bool,
 }
 
 /// Why a result does not come from memory.
@@ -236,6 +255,16 @@ enum Lacking {
 }
 
 impl Memo {
+    /// The same for a call that nobody has made yet: it counts for itself.
+    pub(super) fn ahead(self) -> Self {
+        Self { ahead: true, ..self }
+    }
+
+    /// Whether nothing is remembered that holds.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.recall().is_err()
+    }
+
     /// The result, if it is remembered, still holds, and finding that out needs no slow disk.
     pub(super) fn at_once(&self) -> Option<Output> {
         let local = |depends: &Depends| match depends {
@@ -249,7 +278,11 @@ impl Memo {
         if self.stamps().as_ref() != Some(&entry.stamps) {
             return Err(Lacking::Stale);
         }
-        self.handle.store.hits.fetch_add(1, Ordering::Relaxed);
+        if !self.ahead {
+            self.handle.store.hits.fetch_add(1, Ordering::Relaxed);
+            let used = entry.ahead.load(Ordering::Relaxed) && entry.ahead.swap(false, Ordering::Relaxed);
+            self.handle.store.used.fetch_add(u64::from(used), Ordering::Relaxed);
+        }
         Ok(entry.output.clone())
     }
 
@@ -258,10 +291,11 @@ impl Memo {
         // A call may have been looked for before it came here; a miss is counted once, where the work is done.
         match self.recall() {
             Ok(output) => return (Ok(output), true),
+            Err(_) if self.ahead => 0,
             Err(Lacking::Stale) => self.handle.store.stale.fetch_add(1, Ordering::Relaxed),
             Err(Lacking::Unknown) => 0,
         };
-        self.handle.store.misses.fetch_add(1, Ordering::Relaxed);
+        self.handle.store.misses.fetch_add(u64::from(!self.ahead), Ordering::Relaxed);
         let begun = SystemTime::now();
         // Work on one file says itself what it has read; else the sight must be the same before and after.
         let one_file = matches!(*self.depends, [Depends::File(_)]);
@@ -280,7 +314,9 @@ impl Memo {
             Stamp::Tree { .. } => true,
         };
         if let Some(stamps) = stamps.filter(|stamps| stamps.iter().all(settled)) {
-            let entry = Entry { stamps, output: output.clone(), ttl: self.handle.ttl };
+            let ahead = AtomicBool::new(self.ahead);
+            self.handle.store.fetched.fetch_add(u64::from(self.ahead), Ordering::Relaxed);
+            let entry = Entry { stamps, output: output.clone(), ttl: self.handle.ttl, ahead };
             self.handle.store.cache().insert(self.key.clone(), Arc::new(entry));
         }
         (result, false)

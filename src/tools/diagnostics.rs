@@ -136,6 +136,13 @@ impl Diagnostics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// The files of the workspace that the worst is known of, at most so many.
+    pub(super) fn worst(&self, context: &ToolContext, most: usize) -> Vec<WsPath> {
+        let mut files = self.in_workspace(context);
+        files.sort_by_cached_key(|(_, items)| items.iter().map(|item| item.severity).min());
+        files.into_iter().take(most).map(|(path, _)| path).collect()
+    }
+
     /// The files in `roots` that something is known of, by path.
     fn in_workspace(&self, context: &ToolContext) -> Vec<(WsPath, Arc<[Diagnostic]>)> {
         let roots = context.workspace.roots();

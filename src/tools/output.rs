@@ -47,6 +47,8 @@ pub struct Excerpt {
     pub lines: Range<usize>,
     /// The lines it has.
     pub total: usize,
+    /// The lines that were asked for at most.
+    pub limit: u64,
     /// Bytes of the result that are these lines, with their numbers.
     pub bytes: usize,
     /// Names the text that they are of.

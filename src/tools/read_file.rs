@@ -45,18 +45,23 @@ impl Tool for ReadFile {
         let arguments: Arguments = arguments::parse(&SPEC, arguments)?;
         let path = context.workspace.roots().resolve(&arguments.path)?;
         let first = arguments.offset.unwrap_or(1).max(1);
-        let limit = arguments.limit.unwrap_or(DEFAULT_LIMIT).max(1);
         let summary = match (arguments.offset, arguments.limit) {
             (None, None) => format!("Read {}", brief(&path.to_string())),
             _ => format!("Read {}, from line {first}", brief(&path.to_string())),
         };
-        let key = format!("{:?} {first} {limit}", path.absolute());
-        let (inner, file) = (context.clone(), path.clone());
-        let planned = Planned::blocking(Effect::reads(Scope::File(path.clone())), summary, move |_| {
-            read(&inner, &file, first, limit)
-        });
-        Ok(planned.remembered(context, SPEC.name, key, vec![Depends::File(path)]))
+        Ok(lines(context, path, first, arguments.limit, summary))
     }
+}
+
+/// The call that shows lines of a file from `first`, counted from 1.
+pub(super) fn lines(context: &ToolContext, path: WsPath, first: u64, limit: Option<u64>, summary: String) -> Planned {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).max(1);
+    let key = format!("{:?} {first} {limit}", path.absolute());
+    let (inner, file) = (context.clone(), path.clone());
+    let planned = Planned::blocking(Effect::reads(Scope::File(path.clone())), summary, move |_| {
+        read(&inner, &file, first, limit)
+    });
+    planned.remembered(context, SPEC.name, key, vec![Depends::File(path)])
 }
 
 fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolResult {
@@ -86,6 +91,6 @@ fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolRes
         report.note(format_args!("[{note}]"));
     }
     let look = Look { seen: view.seen, note: view.note };
-    let excerpt = Excerpt { path: view.path, lines, total, bytes: report.bytes(), look };
+    let excerpt = Excerpt { path: view.path, lines, total, limit, bytes: report.bytes(), look };
     Ok(report.finish().showing(excerpt))
 }

@@ -21,6 +21,14 @@ pub struct Look {
 }
 
 impl Look {
+    /// Bytes that reading the text takes from the disk; none for one that is open or staged.
+    pub fn disk_bytes(&self) -> u64 {
+        match self.seen.0 {
+            At::Disk { stamp } => stamp.size,
+            At::Staged { .. } | At::Open { .. } => 0,
+        }
+    }
+
     /// Whether the text was surely the only one of this name at `time`: a file that was written a moment before may
     /// be written again with the same time stamp.
     pub fn is_settled(&self, time: SystemTime) -> bool {

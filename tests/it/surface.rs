@@ -10,6 +10,7 @@ mod failures;
 mod modes;
 mod patience;
 mod places;
+mod prefetch;
 mod prompts;
 mod protection;
 mod status;

@@ -1,6 +1,7 @@
 //! The tools as a model meets them: JSON in, text out, over a real folder, open buffers and staged edits.
 #![expect(clippy::disallowed_methods, reason = "the tests prepare the folder behind the back of the tools")]
 
+mod ahead;
 mod edits;
 mod hostile;
 mod outline;

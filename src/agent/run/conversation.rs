@@ -74,6 +74,7 @@ impl Run<'_> {
             history.to_send()
         };
         self.events.doing("thinking");
+        self.prefetch.guess(self.services, plan, &plan.guesses);
         self.turn = Some(self.request(messages, plan.model.max_output_tokens));
     }
 

@@ -430,3 +430,27 @@ async fn a_call_is_told_when_only_a_slot_is_missing_and_not_while_it_waits_for_a
     }
     assert!(told.lock().unwrap().contains(&"c"));
 }
+
+#[tokio::test]
+async fn what_is_fetched_ahead_is_told_to_end_by_the_next_call_and_is_counted_nowhere() {
+    let (bench, scheduler) = (Bench::new(), Scheduler::new(1));
+    let began = Arc::new(Notify::new());
+    let signal = began.clone();
+    let fetch = Planned::blocking(Effect::default(), String::new(), move |cancel| {
+        signal.notify_one();
+        while !cancel.is_cancelled() {
+            std::thread::yield_now();
+        }
+        cancel.check()?;
+        Ok(output("never"))
+    });
+    let ahead = scheduler.submit_as(Class::Ahead, bench.submission(fetch));
+    began.notified().await;
+    assert_eq!(scheduler.counts(), Counts::default());
+    let real = Gated::new();
+    real.end.notify_one();
+    let real = scheduler.submit(bench.submission(real.planned(bench.writes("x"), "real")));
+    assert_eq!(text(&real.await), "real");
+    assert_eq!(ahead.await.ended, Ended::Cancelled);
+    assert_eq!(scheduler.counts(), Counts { waiting: 0, running: 0, peak: 1, done: 1, failed: 0 });
+}

@@ -42,6 +42,8 @@ fn with_every_switch_off_the_model_hears_the_same_and_the_buffer_is_the_same() {
         json!({"agent": {"stream_dispatch": false}}),
         json!({"agent": {"parallel_tools": false}}),
         json!({"tools": {"max_parallel": 1}}),
+        json!({"agent": {"prefetch": false}}),
+        json!({"tools": {"cache_ttl_ms": 0}}),
         json!({"llm": {"http2": false}}),
         json!({"agent": {"stream_dispatch": false, "parallel_tools": false}, "tools": {"max_parallel": 1}}),
     ] {
