@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use ropeway::ids::{DocVersion, RunId};
 use ropeway::text::{Encoding, Position, Range};
 use ropeway::tools::cache::{ResultCounters, ResultStore};
-use ropeway::tools::tool::Planned;
+use ropeway::tools::tool::{Planned, ToolLimits};
 use ropeway::tools::{Cancel, DiskClock, Effect, Results, Scope, Submission, ToolContext};
 use ropeway::workspace::{ContentChange, Sync};
 use serde_json::{Value, json};
@@ -47,9 +47,21 @@ struct Memory {
 
 impl Memory {
     fn new() -> Self {
+        Self::with(|_, watched| watched.clock())
+    }
+
+    /// With the program's own word for what happened on disk.
+    fn listening() -> Self {
+        Self::with(|bench, _| {
+            let lists = bench.context.lists.clone();
+            Arc::new(move |base| lists.generation(base))
+        })
+    }
+
+    fn with(clock: impl Fn(&Bench, &Watched) -> DiskClock) -> Self {
         let (store, watched) = (ResultStore::new(), Watched::default());
         let mut bench = Bench::new(FIXTURE);
-        bench.context.results = store.for_run(TTL, "usual".to_owned(), watched.clock());
+        bench.context.results = store.for_run(TTL, "usual".to_owned(), clock(&bench, &watched));
         Self { bench, store, watched }
     }
 
@@ -67,7 +79,8 @@ impl Memory {
     }
 
     fn without(&self) -> ToolContext {
-        ToolContext { results: Results::default(), ..self.bench.context.clone() }
+        let limits = ToolLimits { keep_lists: Duration::ZERO, ..self.bench.context.limits };
+        ToolContext { results: Results::default(), limits, ..self.bench.context.clone() }
     }
 
     /// Runs a call of the given context.
@@ -271,7 +284,17 @@ fn renew(memory: &mut Memory) {
 
 #[test]
 fn whatever_happens_a_run_with_a_memory_hears_what_one_without_hears() {
-    let memory = Mutex::new(Memory::new());
+    compare(Memory::new());
+}
+
+#[test]
+fn whatever_happens_on_disk_is_heard_before_something_is_remembered_wrongly() {
+    compare(Memory::listening());
+}
+
+/// Asks after each of many random events, and once more without a memory.
+fn compare(memory: Memory) {
+    let memory = Mutex::new(memory);
     let mut runner = TestRunner::new(Config { cases: 150, ..Config::default() });
     let run = runner.run(&prop::collection::vec(step(), 1..40), |steps| {
         let memory = &mut *memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
