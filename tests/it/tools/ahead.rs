@@ -64,7 +64,7 @@ impl Ahead {
         let plain = ToolContext { results: Results::default(), ..self.bench.context.clone() };
         let planned = self.bench.tools.get("read_file").unwrap().plan(&plain, &json!({"path": name}).to_string());
         let submission = Submission {
-            run: plain.run.clone(),
+            run: plain.run,
             tool: Arc::from("read_file"),
             planned: planned.unwrap(),
             deadline: Duration::from_secs(60),
@@ -137,6 +137,6 @@ fn nothing_is_fetched_that_a_rule_forbids_or_that_there_is_no_allowance_or_no_me
     assert_eq!(ahead.fetch(vec![Guess::ImportsOf(ahead.path("src/lib.rs"))], anything(), &two), 2);
     assert_eq!(two.left(), 0);
     assert!(fetch(&ahead.bench.context, vec![Guess::Diagnosed], anything(), two).is_none());
-    let plain = ToolContext { results: Results::default(), ..ahead.bench.context.clone() };
+    let plain = ToolContext { results: Results::default(), ..ahead.bench.context };
     assert!(fetch(&plain, vec![Guess::Diagnosed], anything(), much()).is_none(), "`tools.cache_ttl_ms = 0`");
 }
