@@ -22,6 +22,7 @@ mod server;
 mod syntax;
 mod text;
 mod tokens;
+mod tools;
 
 use report::Report;
 
@@ -56,6 +57,9 @@ fn main() {
     }
     if wanted("tokens") {
         tokens::measure(&mut report);
+    }
+    if wanted("tools") {
+        tools::measure(&mut report);
     }
     if wanted("run") {
         run::measure(&mut report);

@@ -226,7 +226,8 @@ fn changes(file: &StagedFile) -> bool {
 }
 
 fn limits(config: &Config) -> ToolLimits {
-    ToolLimits { threads: config.tools.parallel(), ..ToolLimits::of(&config.tools) }
+    // Searching keeps a core busy: as many threads as cores, unless there are to be fewer calls.
+    ToolLimits { threads: config.tools.max_parallel, ..ToolLimits::of(&config.tools) }
 }
 
 /// The outcome of a run that panicked.

@@ -155,13 +155,14 @@ section! {
 }
 
 impl ToolsConfig {
-    /// Tools that run at a time: as set, else twice the cores (they mostly wait for the disk), 4 to 32.
+    /// Tools that run at a time: as set, else four times the cores (what is slow waits for a disk, and what is quick is
+    /// done by fewer threads than there are slots), 8 to 32.
     pub fn parallel(&self) -> usize {
         if self.max_parallel > 0 {
             return self.max_parallel;
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        (2 * cores).clamp(4, 32)
+        (4 * cores).clamp(8, 32)
     }
 }
 
