@@ -153,7 +153,7 @@ impl Place {
             5 => done(disk.list(&path()?).map(|listing| format!("{listing:?}"))),
             6 | 7 => {
                 let path = path()?;
-                let format = disk.read(&path).map_err(|error| error.to_string())?.format.clone();
+                let format = disk.read(&path).map_err(|error| error.to_string())?.format;
                 done(disk.write(&path, "fn changed() {}\n", &format).map(|_| String::new()))
             }
             8 => done(disk.create(&path()?, "fn made() {}\n", None).map(|_| String::new())),

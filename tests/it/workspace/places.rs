@@ -1,6 +1,5 @@
 //! Files that are protected for where they are, judged when they are staged and again when they are delivered.
 #![cfg(unix)]
-#![expect(clippy::disallowed_methods, reason = "the tests stand outside and look at the disk")]
 
 use std::os::unix::fs::symlink;
 
