@@ -274,7 +274,61 @@ fn answers_and_other_files_are_shown(neovim_name: &str) {
         Turn::calls([("edit_file", json!({"path": "other.py", "old_string": "value = 1", "new_string": "value = 2"}))]),
         Turn::text("Done."),
     ]);
+    // The list of models asks the provider.
+    model.answer_with(|request| (request.method == "GET").then(|| Turn::failure(404, &[], "")));
     scenario(neovim_name, "answers", dir.path(), &model).done();
+}
+
+fn the_answer_is_read_while_it_comes(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    let mut user = scenario(neovim_name, "stream", dir.path(), &model);
+    user.gate("asked");
+    let (_, mut reply) = user.asks(&model);
+    reply.sse();
+    reply.send(openai::start());
+    reply.send(openai::text("# What it does\n\nIt **adds**"));
+    reply.send(openai::call(0, "call_read", "read_file", "{\"path\": \"total.py\"}"));
+    reply.send(openai::call(1, "call_list", "list_dir", "{}"));
+    model.script([Turn::text("Nothing else.")]);
+    user.pass("asked");
+    user.gate("read");
+    reply.send(openai::finish("tool_calls"));
+    reply.send(openai::done());
+    reply.end();
+    user.pass("read");
+    user.done();
+}
+
+fn a_question_waits_until_the_keyboard_is_free(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    let mut user = scenario(neovim_name, "approval", dir.path(), &model);
+    user.gate("asked");
+    let (request, reply) = user.asks(&model);
+    user.pass("asked");
+    user.gate("typing");
+    model.script([Turn::text("Done.")]);
+    let run = json!({"command": "printf 'one\\ntwo\\n'"});
+    reply.play(&Turn::calls([("run_command", run)]), &request);
+    user.pass("typing");
+    user.done();
+}
+
+fn a_proposed_edit_is_looked_at_first(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    std::fs::write(dir.path().join("ropeway.toml"), "[edits]\nmode = \"preview\"\n").unwrap();
+    let other = json!({"path": "total.py", "old_string": NEW, "new_string": "    return 0\n"});
+    model.script([shorter(), Turn::text("Done."), Turn::calls([("edit_file", other)]), Turn::text("Done.")]);
+    scenario(neovim_name, "preview", dir.path(), &model).done();
+}
+
+#[test]
+fn the_plugin_has_the_version_of_the_server() {
+    let plugin = std::fs::read_to_string(repository().join("editors/nvim/lua/ropeway/init.lua")).unwrap();
+    let version = format!("M.version = '{}'", env!("CARGO_PKG_VERSION"));
+    assert!(plugin.contains(&version), "editors/nvim/lua/ropeway/init.lua must say {version}");
 }
 
 fn a_server_that_dies_comes_back(neovim_name: &str) {
@@ -303,5 +357,8 @@ in_both! {
     what_both_changed_stays_the_users,
     a_run_is_cancelled_in_the_middle,
     answers_and_other_files_are_shown,
+    the_answer_is_read_while_it_comes,
+    a_question_waits_until_the_keyboard_is_free,
+    a_proposed_edit_is_looked_at_first,
     a_server_that_dies_comes_back,
 }

@@ -54,6 +54,22 @@ local function until_text(name, want)
   end)
 end
 
+--- The lines of the window below, and where its cursor is not: the user's own window keeps it.
+local BELOW = [[(function()
+  for _, win in ipairs(vim.api.nvim_list_wins()) do
+    local bufnr = vim.api.nvim_win_get_buf(win)
+    if vim.startswith(vim.api.nvim_buf_get_name(bufnr), 'ropeway://') then
+      return table.concat(vim.api.nvim_buf_get_lines(bufnr, 0, -1, true), '\n')
+    end
+  end
+  return ''
+end)()]]
+
+--- Waits until the window below has this text.
+local function until_below(name, plain)
+  until_true(name, ('%s:find(%q, 1, true)'):format(BELOW, plain), BELOW)
+end
+
 --- Waits for the run's end and checks how it ended.
 local function finished(name, status)
   until_true(name, "#seen.events > 0 and seen.events[#seen.events].kind == 'finished'")
@@ -251,19 +267,12 @@ function scenarios.answers()
   open('total.py')
   command('Ropeway explain')
   finished('the run', 'answered')
-  until_true(
-    'the answer opens below, as Markdown',
-    [[vim.fn.bufwinid('ropeway://answer') ~= -1 and vim.bo[vim.fn.bufnr('ropeway://answer')].filetype == 'markdown']]
-  )
+  until_below('the answer opens below', 'It adds\nup.')
   t.check('the cursor stays in the code', lua([[return vim.fn.expand('%:t')]]) == 'total.py')
-  t.check(
-    'with its text',
-    lua(
-      [[return table.concat(vim.api.nvim_buf_get_lines(vim.fn.bufnr('ropeway://answer'), 0, -1, true), '|')]]
-    ):find('It adds|up.', 1, true)
-  )
-  keys('<C-w>jq')
-  until_true('q closes it', [[vim.fn.bufwinid('ropeway://answer') == -1]])
+  keys('<C-w>j')
+  until_true('as Markdown', [[vim.bo.filetype == 'markdown']], 'vim.bo.filetype')
+  keys('q')
+  until_true('q closes it', BELOW .. " == ''")
 
   command('Ropeway task change the other file')
   finished('a run over a file that is not open', 'applied')
@@ -289,6 +298,43 @@ function scenarios.answers()
     )
   )
   lua([[vim.cmd.bwipeout(vim.fn.bufnr('ropeway://stats'))]])
+  command('Ropeway tokens')
+  until_below('the conversation is shown with its tokens', '\n## user · ')
+  command('Ropeway analytics tools')
+  until_below('and the tools as a table', 'edit_file')
+  command('Ropeway changes')
+  until_true('the changed places are a quickfix list', [[vim.bo.buftype == 'quickfix']])
+  t.same(
+    'of the place',
+    lua([[return vim.tbl_map(function(item)
+      return { vim.fs.basename(vim.api.nvim_buf_get_name(item.bufnr)), item.lnum, item.text }
+    end, vim.fn.getqflist())]]),
+    { { 'other.py', 1, 'value = 2' } }
+  )
+  command('cclose')
+  t.same(
+    'models are completed',
+    lua([[return vim.fn.getcompletion('Ropeway model p', 'cmdline')]]),
+    { 'play/m' }
+  )
+  local offered = lua([[
+    local commands = require('ropeway').client().server_capabilities.executeCommandProvider.commands
+    for i, name in ipairs(commands) do
+      if name == 'ropeway.stats' then table.remove(commands, i) end
+    end
+    return vim.fn.getcompletion('Ropeway ', 'cmdline')]])
+  t.check('words are completed', vim.list_contains(offered, 'tokens'), offered)
+  t.check(
+    'but not one that the server has no command for',
+    not vim.list_contains(offered, 'stats'),
+    offered
+  )
+  command('Ropeway stats')
+  until_true(
+    'which says what is missing',
+    [[seen.notes[#seen.notes].message:find('has no `ropeway.stats`', 1, true)]],
+    'seen.notes'
+  )
   command('Ropeway model play/m')
   until_true('the model is selected', [[seen.notes[#seen.notes].message:find('play/m')]])
   command('Ropeway clear')
@@ -306,6 +352,101 @@ function scenarios.answers()
     'without a diagnostic fix says so',
     [[seen.notes[#seen.notes].message:find('no diagnostic')]]
   )
+  quit()
+end
+
+--- The answer is read while it comes.
+function scenarios.stream()
+  open('total.py')
+  t.check(
+    'the status line is plain text at rest',
+    lua([[return vim.api.nvim_eval_statusline("%{v:lua.require'ropeway'.status()}", {}).str]]):find(
+      '^ropeway'
+    )
+  )
+  keys('<Esc>')
+  command('Ropeway explain')
+  gate('asked')
+  until_below('text comes while the model speaks', 'It **adds**')
+  until_below('a call that was made meanwhile has ended', '\n✓ ')
+  until_true(
+    'the status line says so',
+    [[vim.api.nvim_eval_statusline("%{v:lua.require'ropeway'.status()}", {}).str:find('^ropeway %a+ · Explain')]],
+    [[require('ropeway').status()]]
+  )
+  t.check('the cursor stays in the code', lua([[return vim.fn.expand('%:t')]]) == 'total.py')
+  gate('read')
+  finished('the run', 'answered')
+  until_below('the rest comes below the calls', '\n\nNothing else.\n')
+  until_below('and how it ended', '\n*answered')
+  quit()
+end
+
+--- A command waits for the user, not the user for it.
+function scenarios.approval()
+  open('total.py')
+  lua([[seen.allow = 'Allow once']])
+  command('Ropeway task run it')
+  gate('asked')
+  keys('Go')
+  until_true('the user types', [[vim.api.nvim_get_mode().mode == 'i']])
+  gate('typing')
+  until_true(
+    'a question that comes meanwhile is announced',
+    [[vim.iter(seen.notes):any(function(n) return n.message:find('a question waits') end)]],
+    'seen.notes'
+  )
+  keys('1')
+  until_true('the keys go to the text', [[vim.api.nvim_get_current_line() == '1']])
+  t.same('and answer nothing', lua('return seen.question'), vim.NIL)
+  keys('<Esc>')
+  until_true('the menu opens in Normal mode', 'seen.question')
+  local question = lua('return seen.question')
+  t.check('with the command', question.prompt:find('printf', 1, true), question)
+  t.check(
+    'and a no',
+    vim.list_contains(question.choices, 'Deny')
+      and vim.list_contains(question.choices, 'Allow once'),
+    question
+  )
+  finished('the run', 'answered')
+  command('Ropeway answer')
+  until_below('what the command printed is there', '\n│ one\n│ two\n')
+  until_below('below its call', '✓ ')
+  keys('<C-w>j')
+  until_true(
+    'folded away',
+    [[vim.fn.foldclosed(vim.fn.search('^│ one', 'nw')) > 0]],
+    '{ vim.wo.foldmethod, vim.wo.foldexpr, vim.wo.foldenable, vim.wo.foldlevel }'
+  )
+  quit()
+end
+
+--- A proposed edit is looked at, taken, and another one dropped.
+function scenarios.preview()
+  open('total.py')
+  local before = text()
+  command('%Ropeway edit use the builtin sum')
+  finished('the run', 'proposed')
+  until_below('the diff opens', '+    return sum(items)')
+  t.same('nothing is changed', text(), before)
+  keys('<C-w>ja')
+  until_true('a takes it, and the diff closes', BELOW .. " == ''", BELOW)
+  until_text('the edit is there', 'def total(items):\n    return sum(items)')
+  command('Ropeway changes')
+  until_true('the place is listed', [[vim.bo.buftype == 'quickfix']])
+  t.same(
+    'where it is',
+    lua([[return vim.tbl_map(function(i) return { i.lnum, i.text } end, vim.fn.getqflist())]]),
+    { { 2, 'return sum(items)' } }
+  )
+  command('cclose')
+  command('%Ropeway edit say it in words')
+  until_below('the next diff opens', '+    return 0')
+  until_true('and is proposed', [[require('ropeway.view').proposed() ~= nil]])
+  command('Ropeway reject')
+  until_true('which can be dropped', BELOW .. " == ''", BELOW)
+  t.same('and is not there', text(), 'def total(items):\n    return sum(items)')
   quit()
 end
 

@@ -30,6 +30,15 @@ vim.api.nvim_create_autocmd('LspAttach', {
 })
 -- The user picks in the code action menu what the driver wants, and gives this instruction.
 vim.ui.select = function(items, opts, done) ---@diagnostic disable-line: duplicate-set-field
+  if opts.kind == 'ropeway-approval' then
+    seen.question = { prompt = opts.prompt, choices = vim.tbl_map(opts.format_item, items) }
+    for _, item in ipairs(items) do
+      if item.title == seen.allow then
+        return done(item)
+      end
+    end
+    return done(nil)
+  end
   seen.menu = vim.tbl_map(opts.format_item or tostring, items)
   for _, item in ipairs(items) do
     local command = vim.tbl_get(item, 'action', 'command')

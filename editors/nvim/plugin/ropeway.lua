@@ -21,3 +21,35 @@ end, {
     return require('ropeway.command').complete(lead, line)
   end,
 })
+
+-- Nothing is mapped to keys; these are to map.
+for name, command in pairs({
+  menu = '',
+  edit = 'edit',
+  fix = 'fix',
+  explain = 'explain',
+  review = 'review',
+}) do
+  -- `:` and not <Cmd>: in Visual mode it puts the range there.
+  local keys = (':Ropeway %s<CR>'):format(command)
+  vim.keymap.set({ 'n', 'x' }, ('<Plug>(ropeway-%s)'):format(name), keys, {
+    silent = true,
+    desc = 'Ropeway: ' .. (command == '' and 'actions' or command),
+  })
+end
+for _, name in ipairs({
+  'accept',
+  'answer',
+  'approve',
+  'cancel',
+  'changes',
+  'diff',
+  'model',
+  'reject',
+  'revert',
+  'stats',
+}) do
+  vim.keymap.set('n', ('<Plug>(ropeway-%s)'):format(name), ('<Cmd>Ropeway %s<CR>'):format(name), {
+    desc = 'Ropeway: ' .. name,
+  })
+end

@@ -1,6 +1,9 @@
 --- `:Ropeway`: turns what was typed into the server's commands, and says how they went.
 
+local approval = require('ropeway.approval')
+local changes = require('ropeway.changes')
 local ropeway = require('ropeway')
+local stream = require('ropeway.stream')
 local view = require('ropeway.view')
 local wire = require('ropeway.wire')
 
@@ -49,11 +52,31 @@ local function with_client(use)
   use(client, bufnr)
 end
 
+--- Does the server announce this command?
+---@param client vim.lsp.Client
+---@param command string without its prefix
+---@return boolean
+local function knows(client, command)
+  local provider = ropeway.given(client.server_capabilities.executeCommandProvider) or {}
+  return vim.list_contains(ropeway.given(provider.commands) or {}, 'ropeway.' .. command)
+end
+
 ---@param client vim.lsp.Client
 ---@param command string without its prefix
 ---@param argument table
 ---@param done? fun(result: any)
 local function execute(client, command, argument, done)
+  if not knows(client, command) then
+    local info = client.server_info or {} ---@type lsp.ServerInfo
+    ropeway.notify(
+      ('this server (%s) has no `ropeway.%s`: a newer one may.'):format(
+        ropeway.given(info.version) or 'version unknown',
+        command
+      ),
+      vim.log.levels.WARN
+    )
+    return
+  end
   if next(argument) == nil then
     argument = vim.empty_dict()
   end
@@ -103,7 +126,11 @@ end
 ---@param argument table
 local function start(client, argument)
   local function go()
-    execute(client, 'run', argument)
+    execute(client, 'run', argument, function(result)
+      if type(result) == 'table' and result.runId then
+        view.started(result.runId, argument.action)
+      end
+    end)
   end
   if not needs_prompt[argument.action] or (ropeway.given(argument.prompt) or '') ~= '' then
     go()
@@ -159,6 +186,8 @@ local function on_run(id)
       execute(client, id, { runId = run }, function(result)
         if type(result) == 'table' and result.status then
           view.tell(result, id)
+        elseif id == 'reject' then
+          view.rejected(run)
         end
       end)
     end)
@@ -208,10 +237,39 @@ local controls = {
       execute(client, 'stats', {}, view.stats)
     end)
   end,
-  report = function()
+  report = function(_, rest)
     with_client(function(client)
-      execute(client, 'report', {})
+      execute(client, 'report', { runId = rest ~= '' and rest or nil }, function(result)
+        if type(result) == 'table' and ropeway.given(result.path) then
+          ropeway.notify('the report is ' .. result.path)
+        end
+      end)
     end)
+  end,
+  tokens = function()
+    with_client(function(client)
+      execute(client, 'dump', {}, view.tokens)
+    end)
+  end,
+  analytics = function(_, rest)
+    with_client(function(client)
+      execute(client, 'analytics', { what = rest ~= '' and rest or 'tools' }, view.analytics)
+    end)
+  end,
+  approve = function()
+    if not approval.ask() then
+      ropeway.notify('nothing waits for an answer.')
+    end
+  end,
+  diff = function(_, rest)
+    if not changes.show(rest ~= '' and rest or view.proposed()) then
+      ropeway.notify('nothing was staged.')
+    end
+  end,
+  changes = function()
+    if not changes.quickfix() then
+      ropeway.notify('no run has changed anything.')
+    end
   end,
   model = function(_, rest)
     with_client(function(client)
@@ -245,8 +303,8 @@ local controls = {
       end)
     end)
   end,
-  answer = function()
-    view.answer()
+  answer = function(_, rest)
+    view.answer(rest ~= '' and rest or nil)
   end,
   log = function()
     vim.cmd.split({ args = { vim.fn.fnameescape(view.log_path()) } })
@@ -294,19 +352,97 @@ function M.run(opts)
   end)
 end
 
+--- The server's command behind each word of ours that needs one: without it, it is not offered.
+local behind = {
+  accept = 'accept',
+  reject = 'reject',
+  compact = 'compact',
+  clear = 'clear',
+  cancel = 'cancel',
+  revert = 'revert',
+  stats = 'stats',
+  report = 'report',
+  tokens = 'dump',
+  analytics = 'analytics',
+  model = 'setModel',
+}
+
+--- The models that can run, as the server knows them; an empty list if it does not answer at once.
+---@return string[]
+local function models()
+  local client = ropeway.client()
+  if not client then
+    return {}
+  end
+  local found ---@type table[]?
+  ropeway.request(
+    client,
+    'workspace/executeCommand',
+    { command = 'ropeway.listModels', arguments = { vim.empty_dict() } },
+    function(_, result)
+      found = ropeway.given(result) or {}
+    end
+  )
+  vim.wait(1000, function()
+    return found ~= nil
+  end, 5)
+  local ids = {} ---@type string[]
+  for _, model in ipairs(found or {}) do
+    if model.available == true then
+      ids[#ids + 1] = model.id
+    end
+  end
+  return ids
+end
+
+--- What may follow a word.
+---@type table<string, fun(): string[]>
+local following = {
+  model = models,
+  cancel = function()
+    return stream.runs(true)
+  end,
+  revert = stream.runs,
+  answer = stream.runs,
+  diff = stream.runs,
+  report = stream.runs,
+  analytics = function()
+    return { 'tools', 'iterations', 'cache', 'http' }
+  end,
+}
+
+---@return string[]
+local function words()
+  local names = vim.deepcopy(M.actions)
+  local client = ropeway.client()
+  for name in pairs(controls) do
+    if not client or not behind[name] or knows(client, behind[name]) then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  return names
+end
+
 ---@param lead string
 ---@param line string
 ---@return string[]
 function M.complete(lead, line)
-  local words = vim.split(vim.trim(line:match('Ropeway!?%s*(.*)$') or ''), '%s+')
-  if #words > 1 or (words[1] ~= '' and lead == '') then
+  local before = vim.split(vim.trim(line:match('Ropeway!?%s*(.*)$') or ''), '%s+')
+  if lead ~= '' then
+    table.remove(before)
+  end
+  local offered ---@type string[]
+  if #before == 0 or before[1] == '' then
+    offered = words()
+  elseif #before == 1 and following[before[1]] then
+    offered = following[before[1]]()
+  else
     return {}
   end
-  local names = vim.list_extend(vim.deepcopy(M.actions), vim.tbl_keys(controls))
-  table.sort(names)
   return vim.tbl_filter(function(name)
     return vim.startswith(name, lead)
-  end, names)
+  end, offered)
 end
 
 return M

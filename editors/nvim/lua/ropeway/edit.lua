@@ -192,6 +192,15 @@ function M.apply(client, edit)
   for _, buffer in ipairs(touched) do
     break_undo(buffer.bufnr)
   end
+  for _, change in ipairs(changes) do
+    if not change.kind then
+      local uri = change.textDocument.uri
+      local bufnr = loaded(uri)
+      if bufnr then
+        require('ropeway.changes').applied(bufnr, uri, change.edits)
+      end
+    end
+  end
   -- The server believes the text, not the answer: let it come first.
   flush(client)
   return { applied = true }

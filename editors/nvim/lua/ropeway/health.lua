@@ -67,6 +67,13 @@ local function check_servers()
         client.offset_encoding
       )
     )
+    local other = ropeway.mismatch(client)
+    if other then
+      health.warn(
+        ('the plugin is version %s, this server %s'):format(ropeway.version, other),
+        { 'Update the older of the two, then `:Ropeway restart`.' }
+      )
+    end
     local ours = (client.handlers or {})['workspace/applyEdit']
     if not ours or not require('ropeway.wire').version_is_followed(client) then
       health.warn("another configuration took the place of the plugin's handlers or `on_init`", {

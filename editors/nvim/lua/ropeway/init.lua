@@ -10,6 +10,7 @@
 ---@field root_markers? string[] Files that mark a workspace root.
 ---@field trusted? boolean|'ask'|fun(root: string): boolean May the repository's own actions and instructions be used, and commands be run? 'ask' uses |vim.secure|. Default: true.
 ---@field restart? boolean Start the server again when it dies. Default: true.
+---@field window? 'answer'|'always'|'never' When the answer window opens by itself. Default: 'answer'.
 
 ---@class ropeway.Status
 ---@field state 'idle'|'thinking'|'acting'|'waiting'|'applying'|'error'
@@ -32,7 +33,11 @@ M.opts = {
   root_markers = { 'ropeway.toml', '.git', '.hg', '.jj', '.svn' },
   trusted = true,
   restart = true,
+  window = 'answer',
 }
+
+--- The version of the plugin; the server's should be the same.
+M.version = '0.1.0'
 
 ---@type table<integer, ropeway.Status> last status of each client
 local statuses = {}
@@ -204,10 +209,24 @@ local handlers = {
   ['window/showMessage'] = function(_, params)
     require('ropeway.view').message(params)
   end,
+  ['window/showMessageRequest'] = function(_, params, ctx)
+    return require('ropeway.approval').handler(params, ctx.client_id)
+  end,
   ['window/showDocument'] = function(err, params, ctx, config)
     return require('ropeway.view').show_document(err, params, ctx, config)
   end,
 }
+
+--- The server's version if it does not fit the plugin's. Patch releases fit.
+---@param client vim.lsp.Client
+---@return string?
+function M.mismatch(client)
+  local info = client.server_info or {} ---@type lsp.ServerInfo
+  local theirs = M.given(info.version)
+  if theirs and theirs:match('^%d+%.%d+') ~= M.version:match('^%d+%.%d+') then
+    return theirs
+  end
+end
 
 ---@param code integer
 ---@param signal integer
@@ -292,6 +311,13 @@ function M.config()
     end,
     on_init = function(client)
       require('ropeway.wire').watch(client)
+      local other = M.mismatch(client)
+      if other then
+        M.notify(
+          ('the plugin is version %s, the server %s: update the older.'):format(M.version, other),
+          vim.log.levels.WARN
+        )
+      end
     end,
     on_exit = on_exit,
     reuse_client = function(client, config)
@@ -373,6 +399,10 @@ function M.setup(opts)
     'ropeway: `cmd` is a list of strings'
   )
   assert(type(opts.settings) == 'table', 'ropeway: `settings` is a table')
+  assert(
+    vim.list_contains({ 'answer', 'always', 'never' }, opts.window),
+    "ropeway: `window` is 'answer', 'always' or 'never'"
+  )
   M.opts = opts
   M.configured = true
   if not is_installed(opts.cmd) then

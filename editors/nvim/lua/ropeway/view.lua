@@ -1,20 +1,25 @@
---- Shows what the server says: answers in a split, outcomes in a line, the readout as a table.
+--- Shows what the server says: answers in a split, outcomes in a line, numbers as tables.
 
+local approval = require('ropeway.approval')
+local changes = require('ropeway.changes')
 local ropeway = require('ropeway')
+local stream = require('ropeway.stream')
+local window = require('ropeway.window')
 
 local M = {}
-
---- Answers longer than this are cut; the server's own record has all of them.
-local MAX_ANSWER = 1024 * 1024
 
 ---@class ropeway.Run
 ---@field client_id integer
 ---@field title? string
+---@field question? string what it has asked the user last
+---@field opens? boolean does its window open as soon as there is text?
 
 ---@type table<string, ropeway.Run>
 local runs = {}
----@type string? what the last run answered, or why it failed
+---@type string? the last message that was too long for its line; the next run forgets it
 local last_answer
+---@type table<string, true> runs to open of which nothing has been heard yet
+local to_open = {}
 ---@type string? the run whose edits wait for an answer
 local proposed
 
@@ -28,61 +33,14 @@ function M.proposed()
   return proposed
 end
 
---- Makes a window below show a buffer as Markdown to be read, not edited.
----@param bufnr integer
-local function show(bufnr)
-  local win = vim.fn.bufwinid(bufnr)
-  if win == -1 then
-    local from = vim.api.nvim_get_current_win()
-    vim.cmd('botright split')
-    win = vim.api.nvim_get_current_win()
-    vim.api.nvim_win_set_buf(win, bufnr)
-    local lines = vim.api.nvim_buf_line_count(bufnr)
-    vim.api.nvim_win_set_height(
-      win,
-      math.max(5, math.min(lines + 1, math.floor(vim.o.lines * 0.4)))
-    )
-    -- The user may be typing: the window comes up, the cursor stays.
-    vim.api.nvim_set_current_win(from)
-  end
-  for name, value in pairs({
-    wrap = true,
-    linebreak = true,
-    number = false,
-    relativenumber = false,
-    signcolumn = 'no',
-    spell = false,
-    conceallevel = 2,
-  }) do
-    vim.api.nvim_set_option_value(name, value, { win = win, scope = 'local' })
-  end
-  vim.api.nvim_win_set_cursor(win, { 1, 0 })
-end
-
----@param name string
----@param lines string[]
----@param filetype string
-local function scratch(name, lines, filetype)
-  local bufnr = vim.fn.bufnr(name)
-  if bufnr == -1 then
-    bufnr = vim.api.nvim_create_buf(false, true)
-    vim.api.nvim_buf_set_name(bufnr, name)
-    vim.keymap.set('n', 'q', '<Cmd>close<CR>', { buffer = bufnr, desc = 'Close', nowait = true })
-  end
-  vim.bo[bufnr].modifiable = true
-  vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, lines)
-  vim.bo[bufnr].modifiable = false
-  vim.bo[bufnr].filetype = filetype
-  show(bufnr)
-end
-
---- Shows the last answer (again).
-function M.answer()
-  if not last_answer then
+--- Shows the last message that did not fit its line, else the last run, as it goes or as it went.
+---@param id? string a run
+function M.answer(id)
+  if not id and last_answer then
+    window.page('ropeway://answer', vim.split(last_answer, '\r?\n'), 'markdown')
+  elseif not stream.show(id) then
     ropeway.notify('no answer yet.')
-    return
   end
-  scratch('ropeway://answer', vim.split(last_answer, '\r?\n'), 'markdown')
 end
 
 ---@param outcome table
@@ -133,9 +91,17 @@ end
 ---@param message string
 ---@param level? integer
 ---@param rest? string what to do for the rest of it
-local function say(message, level, rest)
+---@param title? string of the run; shortened before the message is
+local function say(message, level, rest, title)
   local room = math.max(vim.o.columns - 24, 40)
   local line = vim.trim((message:gsub('%s+', ' ')))
+  local left = room - vim.fn.strdisplaywidth(line) - 2
+  if title and left >= 8 then
+    if vim.fn.strdisplaywidth(title) > left then
+      title = vim.fn.strcharpart(title, 0, left - 1) .. '…'
+    end
+    line = title .. ': ' .. line
+  end
   if vim.fn.strdisplaywidth(line) > room then
     local tail = rest and ('… ' .. rest) or '…'
     line = vim.fn.strcharpart(line, 0, room - vim.fn.strcharlen(tail)) .. tail
@@ -157,55 +123,124 @@ end
 --- Tells how a run ended.
 ---@param outcome table
 ---@param title? string
+---@return string how in one line, for the run's own window
 function M.tell(outcome, title)
   local levels = vim.log.levels
   local status = ropeway.given(outcome.status)
-  local answer = ropeway.given(outcome.answer) or ''
-  local prefix = title and (title .. ': ') or ''
-  if answer ~= '' then
-    last_answer = answer:sub(1, MAX_ANSWER)
-  end
+  changes.finished(outcome, title)
+  local how, level, rest ---@type string, integer?, string?
   if status == 'applied' then
-    say(('%schanged %s%s'):format(prefix, names(outcome), cost(outcome)))
+    how = ('changed %s%s'):format(names(outcome), cost(outcome))
   elseif status == 'proposed' then
-    say(('%swould change %s; :Ropeway accept or reject'):format(prefix, names(outcome)))
+    how = ('would change %s; :Ropeway accept or reject'):format(names(outcome))
   elseif status == 'answered' then
-    M.answer()
+    how = 'answered' .. cost(outcome)
   elseif status == 'unchanged' then
-    say(prefix .. 'nothing to change')
+    how = 'nothing to change'
   elseif status == 'cancelled' then
-    say(prefix .. 'cancelled')
+    how = 'cancelled'
   elseif status == 'conflict' then
-    say(prefix .. 'you changed the same lines, yours stay' .. place(outcome), levels.WARN)
+    how, level = 'you changed the same lines, yours stay' .. place(outcome), levels.WARN
   elseif status == 'unknown' then
-    say(prefix .. 'no word whether the edit arrived: look before you go on', levels.WARN)
+    how, level = 'no word whether the edit arrived: look before you go on', levels.WARN
   elseif status == 'failed' then
     local err = ropeway.given(outcome.error) or {}
-    local hint = ropeway.given(err.hint) or ''
-    last_answer = ('%s%s\n\n%s'):format(prefix, ropeway.given(err.message) or 'failed', hint)
-    say(last_answer, levels.ERROR, ':Ropeway answer')
+    how, level, rest = ropeway.given(err.message) or 'failed', levels.ERROR, ':Ropeway answer'
+    last_answer = ('%s\n\n%s'):format(how, ropeway.given(err.hint) or '')
+  else
+    how = 'ended'
+  end
+  -- An answer is its own message, where its window opens.
+  if status ~= 'answered' or ropeway.opts.window == 'never' then
+    say(how, level, rest, title)
   end
   if status == 'proposed' then
     proposed = outcome.runId
   elseif proposed == outcome.runId then
     proposed = nil
+    changes.close(outcome.runId)
+  end
+  return how
+end
+
+--- A proposed edit was dropped.
+---@param id string
+function M.rejected(id)
+  if proposed == id then
+    proposed = nil
+  end
+  changes.close(id)
+  ropeway.notify('the proposed edit is dropped.')
+end
+
+--- A run of this action was started: some are there to be read while they speak.
+---@param id string
+---@param action string
+function M.started(id, action)
+  local wanted = ropeway.opts.window
+  if wanted == 'always' or (wanted == 'answer' and action == 'explain') then
+    if runs[id] then
+      runs[id].opens = true
+    else
+      to_open[id] = true
+    end
   end
 end
 
 --- How runs end of which the server says nothing itself.
 local silent = { applied = true, proposed = true, answered = true, cancelled = true }
 
+---@param event table
+---@param run? ropeway.Run
+local function finished(event, run)
+  local title = run and run.title
+  local how ---@type string
+  if silent[event.status] then
+    how = M.tell(event, title)
+  else
+    changes.finished(event, title)
+    local err = ropeway.given(event.error) or {}
+    how = ropeway.given(err.message) or ropeway.given(event.status) or 'ended'
+  end
+  stream.finish(event.runId, how)
+  if ropeway.opts.window == 'never' then
+    return
+  elseif event.status == 'answered' then
+    stream.show(event.runId)
+  elseif event.status == 'proposed' then
+    changes.show(event.runId)
+  end
+end
+
 ---@param event ropeway.Event|table
 ---@param client_id integer
 function M.event(event, client_id)
-  if event.kind == 'started' then
-    runs[event.runId] = { client_id = client_id, title = ropeway.given(event.title) }
-  elseif event.kind == 'finished' then
-    local run = runs[event.runId]
-    runs[event.runId] = nil
-    if silent[event.status] then
-      M.tell(event, run and run.title)
+  local kind, id = event.kind, event.runId
+  if kind == 'started' then
+    last_answer = nil
+    runs[id] = { client_id = client_id, title = ropeway.given(event.title), opens = to_open[id] }
+    to_open[id] = nil
+  end
+  local run = runs[id]
+  stream.event(event, client_id)
+  if run and run.opens and (kind == 'text' or kind == 'toolStarted') then
+    run.opens = nil
+    stream.show(id)
+  end
+  if kind == 'staged' then
+    changes.staged(event, run and run.title)
+  elseif kind == 'approval' and run then
+    local answered = ropeway.given(event.answer)
+    run.question = not answered and event.message or nil
+    if answered then
+      approval.withdraw(client_id, event.message)
     end
+  elseif kind == 'finished' then
+    runs[id] = nil
+    if run and run.question then
+      approval.withdraw(client_id, run.question)
+    end
+    finished(event, run)
   end
 end
 
@@ -217,6 +252,9 @@ function M.ended(client_id)
       runs[id] = nil
     end
   end
+  to_open = {}
+  approval.withdraw(client_id)
+  stream.ended(client_id)
 end
 
 --- Every value of the readout on a line of its own.
@@ -246,7 +284,42 @@ function M.stats(stats)
   local lines = vim.tbl_map(function(row)
     return row[1] .. (' '):rep(widest - #row[1] + 2) .. row[2]
   end, rows)
-  scratch('ropeway://stats', lines, 'ropeway-stats')
+  window.page('ropeway://stats', lines, 'ropeway-stats')
+end
+
+--- The conversation, message by message, with what each costs in tokens.
+---@param dump table
+function M.tokens(dump)
+  local lines = { '# Tokens by message', '' }
+  local total = 0
+  for _, message in ipairs(ropeway.given(dump.messages) or {}) do
+    local tokens = ropeway.given(message.tokens) or 0
+    total = total + tokens
+    local tool = ropeway.given(message.tool)
+    local head = ('## %s%s · %d'):format(message.role, tool and (' ' .. tool) or '', tokens)
+    vim.list_extend(lines, { head, '' })
+    for _, call in ipairs(ropeway.given(message.calls) or {}) do
+      local line = ('- %s %s'):format(call.tool or '', ropeway.given(call.arguments) or '')
+      lines[#lines + 1] = (line:gsub('[%c]+', ' '))
+    end
+    local text = ropeway.given(message.text)
+    if type(text) == 'string' and text ~= '' then
+      vim.list_extend(lines, vim.split(text, '\r?\n'))
+    end
+    if lines[#lines] ~= '' then
+      lines[#lines + 1] = ''
+    end
+  end
+  lines[1] = ('# Tokens by message: %d in all'):format(total)
+  window.page('ropeway://tokens', lines, 'markdown')
+end
+
+--- One of the server's tables.
+---@param data table
+function M.analytics(data)
+  local lines = window.table(ropeway.given(data.columns) or {}, ropeway.given(data.rows) or {})
+  local _, win = window.page('ropeway://analytics', lines, 'ropeway-stats')
+  vim.wo[win].wrap = false
 end
 
 --- window/showDocument: an answer that the server wrote to a file opens below, all else as Neovim does it.
@@ -267,7 +340,7 @@ function M.show_document(err, params, ctx, config)
   vim.fn.bufload(bufnr)
   vim.bo[bufnr].readonly = true
   vim.bo[bufnr].filetype = 'markdown'
-  show(bufnr)
+  window.show(bufnr)
   if ropeway.given(params.takeFocus) then
     vim.api.nvim_set_current_win(vim.fn.bufwinid(bufnr))
   end
