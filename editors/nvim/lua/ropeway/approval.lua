@@ -71,6 +71,14 @@ function M.ask()
   return true
 end
 
+--- What the status line says while a question waits, nil if none does.
+---@return string?
+function M.waits()
+  if #waiting > 0 then
+    return open and 'asks you' or 'asks you (Esc)'
+  end
+end
+
 --- Opens the menu now if the keyboard is free, else as soon as it is.
 function M.offer()
   if #waiting == 0 or open then
@@ -80,6 +88,7 @@ function M.offer()
     M.ask()
     return
   end
+  -- With 'showmode' Insert mode wipes it at once where no plugin shows notices; the status line says it as well.
   ropeway.notify('a question waits: it opens in Normal mode.', vim.log.levels.WARN)
   vim.api.nvim_create_autocmd('ModeChanged', {
     group = vim.api.nvim_create_augroup('ropeway.approval', {}),

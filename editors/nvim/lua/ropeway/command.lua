@@ -67,10 +67,9 @@ end
 ---@param done? fun(result: any)
 local function execute(client, command, argument, done)
   if not knows(client, command) then
-    local info = client.server_info or {} ---@type lsp.ServerInfo
     ropeway.notify(
       ('this server (%s) has no `ropeway.%s`: a newer one may.'):format(
-        ropeway.given(info.version) or 'version unknown',
+        ropeway.server_version(client) or 'version unknown',
         command
       ),
       vim.log.levels.WARN

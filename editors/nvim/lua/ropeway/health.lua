@@ -58,10 +58,9 @@ local function check_servers()
     health.info('no server is running: it starts with the first file')
   end
   for _, client in ipairs(clients) do
-    local info = client.server_info or {} ---@type lsp.ServerInfo
     health.ok(
       ('server %s runs for %s, %d buffers, positions in %s'):format(
-        ropeway.given(info.version) or '(version unknown)',
+        ropeway.server_version(client) or '(version unknown)',
         client.config.root_dir or 'no directory',
         vim.tbl_count(client.attached_buffers),
         client.offset_encoding

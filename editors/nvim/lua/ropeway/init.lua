@@ -41,6 +41,8 @@ M.version = '0.1.0'
 
 ---@type table<integer, ropeway.Status> last status of each client
 local statuses = {}
+---@type table<integer, string> what each server says it is (Neovim 0.10 keeps it nowhere)
+local versions = {}
 ---@type integer[] when the server was last started again (ms)
 local restarts = {}
 ---@type table<integer, true> clients that are stopped to be started again
@@ -154,7 +156,8 @@ function M.status()
   if not status then
     return 'ropeway'
   end
-  local parts = { 'ropeway ' .. status.state }
+  local asks = status.state == 'waiting' and require('ropeway.approval').waits()
+  local parts = { 'ropeway ' .. (asks or status.state) }
   local run = (M.given(status.runs) or {})[1]
   if run then
     parts[#parts + 1] = run.title
@@ -195,9 +198,16 @@ end
 ---@type table<string, lsp.Handler>
 local handlers = {
   ['ropeway/status'] = function(_, result, ctx)
+    local before = statuses[ctx.client_id] or {}
     statuses[ctx.client_id] = result
     announce('RopewayStatus', result)
-    vim.cmd.redrawstatus({ bang = true })
+    -- Only for what a status line shows: memory and uptime change several times a second.
+    for _, key in ipairs({ 'state', 'model', 'runs', 'tokens', 'costUsd' }) do
+      if not vim.deep_equal(before[key], result[key]) then
+        vim.cmd.redrawstatus({ bang = true })
+        return
+      end
+    end
   end,
   ['ropeway/event'] = function(_, result, ctx)
     require('ropeway.view').event(result, ctx.client_id)
@@ -217,12 +227,18 @@ local handlers = {
   end,
 }
 
+--- The version that the server of this client said it is.
+---@param client vim.lsp.Client
+---@return string?
+function M.server_version(client)
+  return versions[client.id]
+end
+
 --- The server's version if it does not fit the plugin's. Patch releases fit.
 ---@param client vim.lsp.Client
 ---@return string?
 function M.mismatch(client)
-  local info = client.server_info or {} ---@type lsp.ServerInfo
-  local theirs = M.given(info.version)
+  local theirs = versions[client.id]
   if theirs and theirs:match('^%d+%.%d+') ~= M.version:match('^%d+%.%d+') then
     return theirs
   end
@@ -234,7 +250,7 @@ end
 local function on_exit(code, signal, client_id)
   local client = vim.lsp.get_client_by_id(client_id)
   local bufs = client and vim.tbl_keys(client.attached_buffers) or {}
-  statuses[client_id] = nil
+  statuses[client_id], versions[client_id] = nil, nil
   local wanted = restarting[client_id]
   restarting[client_id] = nil
   vim.schedule(function()
@@ -309,8 +325,9 @@ function M.config()
           trusted = is_trusted(root and vim.uri_to_fname(root)),
         })
     end,
-    on_init = function(client)
+    on_init = function(client, result)
       require('ropeway.wire').watch(client)
+      versions[client.id] = M.given(vim.tbl_get(result or {}, 'serverInfo', 'version'))
       local other = M.mismatch(client)
       if other then
         M.notify(
