@@ -77,7 +77,7 @@ fn find(context: &ToolContext, bases: &[WsPath], pattern: &str, limit: usize, ca
                 continue;
             }
             total += 1;
-            full = full || shown == limit || !report.line(&texts.path(&rel).to_string());
+            full = full || shown == limit || !report.line(&texts.shown(&rel));
             shown += usize::from(!full);
         }
         more |= names.end();

@@ -1,6 +1,7 @@
 //! The files below a folder as a run sees them: what the disk holds, with the texts of open buffers and staged
 //! edits in place of it, files that only the run has made, and without those it has deleted.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -67,6 +68,9 @@ pub struct Texts {
     base: WsPath,
     root: Arc<Root>,
     live: HashMap<Box<str>, Text>,
+    /// What stands before a path when it is shown; `None` if that is another thing for each path, because there is a
+    /// root within the root.
+    front: Option<String>,
 }
 
 impl Tree {
@@ -128,12 +132,24 @@ impl Tree {
             threads,
             keep,
         };
-        Ok(Self { names, texts: Texts { base, root, live } })
+        let front = front(&base);
+        Ok(Self { names, texts: Texts { base, root, live, front } })
     }
 }
 
 fn is_hidden(base: &WsPath, rel: &str) -> bool {
     below(base, rel).split('/').any(|part| part.starts_with('.'))
+}
+
+/// What the model sees before the path below the root, if that is the same for all paths.
+fn front(base: &WsPath) -> Option<String> {
+    let (roots, root) = (base.roots(), base.root());
+    if roots.len() == 1 {
+        return Some(String::new());
+    }
+    let is_alone = !roots.iter().any(|other| !Arc::ptr_eq(other, root) && other.path().starts_with(root.path()));
+    let top = roots.tops().into_iter().find(|top| Arc::ptr_eq(top.root(), root));
+    top.filter(|_| is_alone).map(|top| format!("{top}/"))
 }
 
 /// The path below `base` of a path below its root.
@@ -243,6 +259,15 @@ impl Texts {
             return Some(Source::Text(text.clone()));
         }
         beneath::open_listed(&self.root, rel).ok().map(Source::File)
+    }
+
+    /// A file of the list, as the model sees its path: what [`Texts::path`] would show, at a hundredth of the price.
+    pub fn shown<'a>(&self, rel: &'a str) -> Cow<'a, str> {
+        match &self.front {
+            Some(front) if front.is_empty() => Cow::Borrowed(rel),
+            Some(front) => Cow::Owned(format!("{front}{rel}")),
+            None => Cow::Owned(self.path(rel).to_string()),
+        }
     }
 
     /// A file of the list, as a path.
