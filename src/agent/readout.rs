@@ -47,6 +47,16 @@ pub async fn stats(runs: &Runs) -> Value {
         },
         "ahead": {"fetched": results.fetched, "used": results.used},
     });
+    let lists = services.lists.counters();
+    record["caches"]["lists"] = json!({
+        "hits": lists.hits,
+        "mended": lists.mended,
+        "walks": lists.walks,
+        "lists": lists.lists,
+        "files": lists.files,
+        "folders": lists.folders,
+        "bytes": lists.bytes,
+    });
     let counts = services.counter.counters();
     record["caches"]["counts"] = json!({"hits": counts.hits, "misses": counts.misses, "entries": counts.entries});
     record["spent"] = meter::spent(runs).await;

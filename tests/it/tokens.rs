@@ -74,6 +74,8 @@ fn the_context_meter_shows_its_parts_and_they_add_up() {
     assert_eq!(context["tokens"], all, "{context}");
     let again = bench.editor.command("ropeway.stats", json!({}));
     assert!(again["caches"]["counts"]["hits"].as_u64().unwrap() > 5, "{}", again["caches"]);
+    let lists = &again["caches"]["lists"];
+    assert_eq!((&lists["walks"], &lists["lists"], &lists["files"]), (&json!(1), &json!(1), &json!(1)), "{lists}");
     assert_eq!((&context["window"], &context["compactAt"]), (&json!(10_000), &json!(5_000)));
 }
 
