@@ -17,6 +17,7 @@ mod model;
 mod replay;
 mod report;
 mod run;
+mod sandbox;
 mod search;
 mod server;
 mod syntax;
@@ -54,6 +55,9 @@ fn main() {
     }
     if wanted("search") {
         search::measure(&mut report);
+    }
+    if wanted("sandbox") {
+        sandbox::measure(&mut report);
     }
     if wanted("tokens") {
         tokens::measure(&mut report);

@@ -18,6 +18,8 @@ const MAX_ALTERNATIVES: usize = 100;
 /// Chooses paths by a glob.
 #[derive(Clone, Debug)]
 pub struct PathFilter {
+    /// As it was given, without what the flags below say.
+    glob: Box<str>,
     /// A set of one: unlike a matcher, it knows the usual forms (`**/*.rs`) and compares an ending for them.
     matcher: GlobSet,
     /// Whether it chooses what does not match (`!` in front).
@@ -62,14 +64,33 @@ impl PathFilter {
             )));
         }
         let clean = glob.strip_prefix("./").unwrap_or(glob);
-        let glob = GlobBuilder::new(clean)
+        let built = GlobBuilder::new(clean)
             .literal_separator(true)
             .backslash_escape(true)
             .empty_alternates(true)
             .build()
             .map_err(|error| refuse(error.kind().to_string()))?;
-        let matcher = GlobSet::builder().add(glob).build().map_err(|error| refuse(error.kind().to_string()))?;
-        Ok(Self { matcher, negated, name_only })
+        let matcher = GlobSet::builder().add(built).build().map_err(|error| refuse(error.kind().to_string()))?;
+        Ok(Self { glob: clean.into(), matcher, negated, name_only })
+    }
+
+    /// Whether it chooses everything.
+    pub(super) fn is_all(&self) -> bool {
+        &*self.glob == "**" && !self.negated
+    }
+
+    /// The one path that it chooses, if there is nothing in it that stands for something else.
+    pub(super) fn literal(&self) -> Option<&str> {
+        let plain = !self.negated && !self.name_only && !self.glob.contains(['*', '?', '[', ']', '{', '}', '\\']);
+        plain.then_some(&*self.glob)
+    }
+
+    /// Chooses the folders below which this one chooses everything, if it is of that form (`…/**`).
+    pub(super) fn whole_folders(&self) -> Option<Self> {
+        let folder = self.glob.strip_suffix("/**").filter(|_| !self.negated && !self.name_only)?;
+        // Within braces it is the end of an alternative only.
+        let open = folder.matches('{').count() != folder.matches('}').count();
+        if open || folder.is_empty() { None } else { Self::path(folder).ok() }
     }
 
     /// Whether the path `rel` (below the folder that is searched, parts separated by `/`) is chosen.

@@ -10,9 +10,11 @@ mod changes;
 mod collect;
 mod commands;
 mod copy;
+mod direct;
 pub mod environment;
 #[cfg(target_os = "linux")]
 pub mod helper;
+mod hidden;
 mod ignored;
 mod layers;
 pub mod level;
@@ -27,6 +29,7 @@ pub mod spec;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::command::Programs;
 use crate::config::EnvSnapshot;
 
 pub use self::commands::{Commands, Wanted};
@@ -49,6 +52,7 @@ pub struct Sandbox {
     helper: PathBuf,
     most: Level,
     found: OnceLock<Found>,
+    programs: Programs,
 }
 
 impl Sandbox {
@@ -59,7 +63,8 @@ impl Sandbox {
 
     /// With another program as the helper, for a process that is not Ropeway itself, and no better than `most`.
     pub fn with(env: &EnvSnapshot, helper: &Path, most: Level) -> Arc<Self> {
-        Arc::new(Self { env: env.clone(), helper: helper.to_owned(), most, found: OnceLock::new() })
+        let programs = Programs::new(env.os("PATH"));
+        Arc::new(Self { env: env.clone(), helper: helper.to_owned(), most, found: OnceLock::new(), programs })
     }
 
     /// What this machine gives; finding out takes some milliseconds the first time, on the calling thread.

@@ -3,8 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "the tests look at files and processes from outside")]
 
 mod asked;
+mod direct;
 mod ends;
 mod escapes;
+mod hidden;
 mod layers;
 
 use std::path::{Path, PathBuf};

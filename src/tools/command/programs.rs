@@ -28,6 +28,11 @@ impl Programs {
 
     /// Whether a bare name leads to a program outside every one of `roots`, or why it must not be trusted.
     pub fn trusted(&self, name: &str, roots: &Roots) -> Result<(), String> {
+        self.outside(name, roots).map(drop)
+    }
+
+    /// The program outside every one of `roots` that a bare name leads to, or why there is none to be trusted.
+    pub fn outside(&self, name: &str, roots: &Roots) -> Result<PathBuf, String> {
         let found = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             match known.get(name) {
@@ -47,7 +52,7 @@ impl Programs {
         if within(&found) || within(&real) {
             return Err(format!("`{name}` is a program of this workspace"));
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The first file of this name that can be run, without a look behind an entry that means the current directory.

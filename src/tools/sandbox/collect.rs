@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::hidden;
 use super::ignored::Ignored;
 use super::layers::{Held, Layers, Prepared, RootLayer, Store, door};
 use crate::disk::{Disk, DiskError};
@@ -96,6 +97,13 @@ impl RootLayer {
                 Found::Gone(rel) => (rel, true),
             };
             let Some(path) = roots.of(&self.root.path().join(&rel)) else { continue };
+            // The command has not seen what it would replace.
+            if hidden::is(&context.denied, &rel) {
+                if !gone && self.left.insert(rel) {
+                    taken.left.push((path.to_string(), "a rule of the user hides it".to_owned()));
+                }
+                continue;
+            }
             let before = self.before(context, prepared, &path);
             let change = if gone {
                 before.is_some().then_some(Change::Gone)

@@ -16,7 +16,7 @@ use super::live::Live;
 use super::process::{self, Ended, Launch, Status};
 use super::scratch::Scratch;
 use super::spec::Spec;
-use super::{Sandbox, environment};
+use super::{Sandbox, direct, environment};
 use crate::paths::WsPath;
 use crate::tools::output::{Output, OutputLimits, Report};
 use crate::tools::tool::{Cancel, ToolContext, ToolError, ToolResult};
@@ -113,8 +113,8 @@ impl Commands {
         argv: Vec<String>,
     ) -> Result<(Launch, Layers, Prepared), ToolError> {
         let (sandbox, overlay, kept) = (self.sandbox.clone(), state.overlay, state.layers.take());
-        let (context, cwd) = (context.clone(), wanted.cwd.clone());
-        let prepared = blocking(move || prepare(&sandbox, overlay, kept, &context, &cwd, argv)).await?;
+        let (context, wanted) = (context.clone(), wanted.clone());
+        let prepared = blocking(move || prepare(&sandbox, overlay, kept, &context, &wanted, argv)).await?;
         prepared.map_err(ToolError::ForModel)
     }
 }
@@ -143,7 +143,7 @@ fn prepare(
     overlay: bool,
     kept: Option<Layers>,
     context: &ToolContext,
-    cwd: &WsPath,
+    wanted: &Wanted,
     argv: Vec<String>,
 ) -> Result<(Launch, Layers, Prepared), String> {
     let found = sandbox.found();
@@ -161,17 +161,19 @@ fn prepare(
         }
     };
     let mut prepared = layers.prepare(context, found.view)?;
-    let place = layers.place(cwd, found.view);
+    let place = layers.place(&wanted.cwd, found.view);
     let temporary = if found.view { Path::new("/tmp") } else { &prepared.tmp };
     let offline = found.support.level > super::Level::None;
     let own = sandbox.env.state_dir().into_iter().chain(sandbox.env.user_file()).collect::<Vec<_>>();
-    let masked = environment::masked(&sandbox.env, &own);
+    let mut masked = environment::masked(&sandbox.env, &own);
+    masked.extend(layers.hidden(&context.denied, &mut prepared.notes));
     let launch = Launch {
         helper: helper(sandbox, &prepared, &masked),
         variables: environment::variables(&sandbox.env, temporary, offline),
         bodies: mem::take(&mut prepared.bodies),
         spec: Spec {
             argv,
+            direct: direct::of(&wanted.line, &sandbox.programs, &context.workspace.roots()),
             cwd: place,
             layers: prepared.layers.clone(),
             tmp: prepared.tmp.clone(),

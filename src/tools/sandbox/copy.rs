@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use ignore::WalkBuilder;
 
+use super::hidden;
 use super::layers::Held;
+use crate::tools::pattern::PathFilter;
 
 /// Most files of a copy.
 const MAX_FILES: usize = 50_000;
@@ -52,9 +54,15 @@ impl Copied {
         self.files.keys().map(String::as_str)
     }
 
-    /// Copies what is new or was changed since, and drops what is gone; `held` is ours to keep. The error is for the
-    /// model.
-    pub fn refresh(&mut self, root: &Path, held: &HashMap<String, Held>, view: bool) -> Result<(), String> {
+    /// Copies what is new or was changed since, and drops what is gone; `held` is ours to keep, and what a rule hides is
+    /// left out. The error is for the model.
+    pub fn refresh(
+        &mut self,
+        root: &Path,
+        held: &HashMap<String, Held>,
+        view: bool,
+        rules: &[PathFilter],
+    ) -> Result<(), String> {
         let mut seen: HashMap<String, Mark> = HashMap::new();
         let mut bytes = 0;
         let failed = |error: io::Error| format!("the workspace cannot be copied for the command: {error}");
@@ -73,6 +81,9 @@ impl Copied {
             let to = self.tree.join(rel);
             if found.is_dir() {
                 fs::create_dir_all(&to).map_err(failed)?;
+                continue;
+            }
+            if hidden::is(rules, rel) {
                 continue;
             }
             let mark = Mark::of(&found);

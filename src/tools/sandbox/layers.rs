@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::copy::Copied;
+use super::hidden::{self, Hidden};
 use super::scratch::Scratch;
 use super::spec::{Change, Layer, LayerKind, MAX_BODY};
 use crate::disk::encoding::encode;
 use crate::disk::{Disk, Format};
 use crate::paths::{Root, WsPath};
 use crate::text::Text;
+use crate::tools::pattern::PathFilter;
 use crate::tools::tool::ToolContext;
 use crate::workspace::{FileView, Overlaid};
 
@@ -133,6 +135,20 @@ impl Layers {
         }
     }
 
+    /// Where the files are that rules hide; what was not looked at is said in `notes`.
+    pub fn hidden(&self, rules: &[PathFilter], notes: &mut Vec<String>) -> Vec<PathBuf> {
+        let mut found = Hidden::default();
+        for layer in &self.roots {
+            hidden::find(&layer.real, rules, &mut found);
+        }
+        if found.more {
+            let note = "[rules hide files here, and there are more names than are looked at for that; the command may \
+                        have seen some of them]";
+            notes.push(note.to_owned());
+        }
+        found.paths
+    }
+
     /// What a command needs to see the workspace as the run does. Reads the disk. The error is for the model.
     pub fn prepare(&mut self, context: &ToolContext, view: bool) -> Result<Prepared, String> {
         let mut prepared = Prepared {
@@ -145,7 +161,7 @@ impl Layers {
         };
         for layer in &mut self.roots {
             if let Store::Copy(copied) = &mut layer.store {
-                copied.refresh(&layer.real, &layer.held, view)?;
+                copied.refresh(&layer.real, &layer.held, view, &context.denied)?;
             }
             let kind = match &layer.store {
                 Store::Overlay { upper, work } => LayerKind::Overlay { upper: upper.clone(), work: work.clone() },
@@ -202,6 +218,8 @@ impl RootLayer {
             let text = disk.read(&path).ok().map(|file| Text::from(&*file.text));
             all.push((path, text));
         }
+        // What a rule hides is not brought in either: it may stand in an open buffer.
+        all.retain(|(path, _)| !hidden::is(&context.denied, path.rel()));
         all.sort_by(|(a, _), (b, _)| a.rel().cmp(b.rel()));
         for (path, text) in all {
             let rel = path.rel();

@@ -16,6 +16,9 @@ pub const MAX_BODY: u64 = 512 << 20;
 pub struct Spec {
     /// The program, by its absolute path, and its arguments. Empty: nothing runs, only the world is tried.
     pub argv: Vec<String>,
+    /// What is started instead, if it can be started.
+    #[serde(default)]
+    pub direct: Option<Direct>,
     /// Where it runs.
     pub cwd: PathBuf,
     /// Folders that the command may write; an outer one before those in it.
@@ -26,6 +29,15 @@ pub struct Spec {
     pub masked: Vec<PathBuf>,
     /// What differs from the disk, to be brought about before the command starts.
     pub changes: Vec<Change>,
+}
+
+/// A program that needs no shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Direct {
+    /// Its file.
+    pub program: PathBuf,
+    /// Its words, the first one as it was called.
+    pub words: Vec<String>,
 }
 
 /// A folder that can be written without being changed.

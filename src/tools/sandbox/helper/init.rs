@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,7 +21,7 @@ use rustix::thread::{
 };
 
 use super::super::changes;
-use super::super::spec::{self, Said, Spec, TERMINATE};
+use super::super::spec::{self, Direct, Said, Spec, TERMINATE};
 use super::{Failed, Step, landlock, mounts, namespaces, seccomp};
 
 /// How often ended orphans are put away while the command runs.
@@ -154,19 +155,41 @@ fn carry_out(socket: &mut UnixStream, spec: &Spec, landlock: bool, world: &World
     // If nobody listens any more, the next look at the socket says so.
     let _ = spec::say(socket, &Said::Ready { landlock });
     let Some((program, arguments)) = spec.argv.split_first() else { return Ok(()) };
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(&spec.cwd).stdin(Stdio::null());
-    if let World::Own = world {
-        // Keeps signals that a program sends to its own group away from process 1.
-        command.process_group(0);
-    }
-    let child = command.spawn().step("start")?;
+    let start = |mut command: Command| {
+        command.current_dir(&spec.cwd).stdin(Stdio::null());
+        if let World::Own = world {
+            // Keeps signals that a program sends to its own group away from process 1.
+            command.process_group(0);
+        }
+        command.spawn()
+    };
+    let shell = || {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    };
+    let child = match spec.direct.as_ref().map(|direct| start(by_itself(direct, &spec.cwd))) {
+        Some(Ok(child)) => child,
+        // What is wrong with it, the shell says best.
+        Some(Err(_)) | None => start(shell()).step("start")?,
+    };
     let said = watch(socket, &child, world).step("wait")?;
     world.end();
     if let Some(said) = said {
         let _ = spec::say(socket, &said);
     }
     Ok(())
+}
+
+/// A program without a shell, with the variables that bash would have given it.
+fn by_itself(direct: &Direct, cwd: &Path) -> Command {
+    let mut command = Command::new(&direct.program);
+    command.args(direct.words.iter().skip(1));
+    if let Some(name) = direct.words.first() {
+        command.arg0(name);
+    }
+    command.env("PWD", cwd.canonicalize().as_deref().unwrap_or(cwd)).env("SHLVL", "0").env("_", &direct.program);
+    command
 }
 
 /// Waits for the command, or for the word that it is not wanted any more.

@@ -96,8 +96,19 @@ fn overlay(lower: &Path, upper: &Path, work: &Path) -> io::Result<OwnedFd> {
     }
     // What the kernel notes for itself goes where an ordinary user may write.
     fsconfig_set_flag(&fs, "userxattr")?;
+    // Nothing in it outlives the run, so nothing has to reach the disk: else the end of each command would wait until
+    // all that anybody has written to the file system below is there. An older kernel does not know the word, and waits.
+    if fsconfig_set_flag(&fs, "volatile").is_ok() {
+        forget_volatile(work);
+    }
     fsconfig_create(&fs)?;
     Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, PLAIN)?)
+}
+
+/// The mark by which the kernel refuses layers that a crash may have left half written. Ours die with the server.
+fn forget_volatile(work: &Path) {
+    // Of the first command there is none; if one stays, mounting fails and says so.
+    let _ = fs::remove_dir_all(work.join("work/incompat"));
 }
 
 fn folder(path: &Path) -> io::Result<OwnedFd> {
