@@ -13,6 +13,8 @@
 
 mod child;
 mod decode;
+mod endless;
+mod http;
 mod model;
 mod replay;
 mod report;
@@ -52,6 +54,9 @@ fn main() {
     }
     if wanted("decode") {
         decode::measure(&mut report);
+    }
+    if wanted("http") {
+        http::measure(&mut report);
     }
     if wanted("search") {
         search::measure(&mut report);

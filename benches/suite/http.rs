@@ -1,0 +1,327 @@
+//! The model client over real connections, beside a bare reqwest loop in the same run: what a request costs on a pooled
+//! connection and on a new one, what a streamed event costs, how late it is, how soon a cancel is seen at the other
+//! end, and what a hundred runs at once hold.
+//!
+//! The servers have a thread of their own and the clients are on the bench's, so time on the processor and allocations
+//! are the client's alone.
+
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use ropeway::config::{ProviderConfig, ProviderKind, Timeouts};
+use ropeway::llm::{Client, ClientSettings, Message, Request, ResponseStream, StreamEvent};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use super::child::Server;
+use super::endless::{Endless, Manner};
+use super::report::{Figure, Report, ms, source_text};
+
+const REQUESTS: usize = 400;
+const EVENTS: usize = 30_000;
+const STREAMS: usize = 7;
+const STAMPS: usize = 250;
+const CANCELS: usize = 60;
+const RUNS: usize = 100;
+
+pub fn measure(report: &mut Report) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = Endless::start();
+    requests(report, &runtime, &server);
+    for http2 in [false, true] {
+        events(report, &runtime, &server, http2);
+    }
+    latency(report, &runtime, &server);
+    for http2 in [false, true] {
+        cancels(report, &runtime, &server, http2);
+    }
+    runs(report, &server);
+}
+
+/// As the client sets its own up; `pooled` says whether connections are kept.
+fn bare(server: &Endless, http2: bool, pooled: bool) -> reqwest::Client {
+    let mut builder = reqwest::Client::builder().no_proxy().tcp_nodelay(true).tls_certs_only([server.certificate()]);
+    if !http2 {
+        builder = builder.http1_only();
+    }
+    if !pooled {
+        builder = builder.pool_max_idle_per_host(0);
+    }
+    builder.build().expect("a client")
+}
+
+fn client(server: &Endless, http2: bool) -> Arc<Client> {
+    let settings = ClientSettings {
+        http2,
+        requests_per_second: 1e9,
+        burst: u32::MAX,
+        max_retries: 0,
+        roots: vec![server.certificate()],
+        ..ClientSettings::default()
+    };
+    Client::new(settings)
+}
+
+fn provider(url: &str) -> ProviderConfig {
+    let long = Duration::from_secs(60);
+    ProviderConfig {
+        name: "p".to_owned(),
+        kind: ProviderKind::OpenAi,
+        base_url: url.parse().expect("an address"),
+        api_key_env: None,
+        key: Some("k".to_owned().into()),
+        key_missing: None,
+        headers: Vec::new(),
+        timeouts: Timeouts { connect: long, first_byte: long, idle: long },
+        options: serde_json::Map::new(),
+    }
+}
+
+fn request() -> Request {
+    Request {
+        model: Arc::from("m"),
+        system: Arc::from("be brief"),
+        tools: Arc::from([]),
+        messages: vec![Message::User(Arc::from("x".repeat(2000)))],
+        max_output_tokens: 1000,
+        context_window: 50_000,
+        temperature: None,
+        parallel_tools: true,
+    }
+}
+
+async fn open(client: &Arc<Client>, provider: &ProviderConfig, request: &Request) -> ResponseStream {
+    client.stream(provider, request, &|_| {}).await.expect("an answer")
+}
+
+async fn drain(stream: &mut ResponseStream) -> usize {
+    let mut count = 0;
+    while let Some(event) = stream.next().await.expect("a good stream") {
+        count += 1;
+        black_box(event);
+    }
+    count
+}
+
+async fn post(client: &reqwest::Client, url: &str, body: &Bytes) -> reqwest::Response {
+    let request = client.post(format!("{url}/chat/completions")).body(body.clone());
+    request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).send().await.expect("an answer")
+}
+
+/// From the request to the end of a short answer: ours, a bare client on a kept connection, on a new one, and without
+/// TLS, in turn.
+fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
+    let url = server.url(Manner::Quick);
+    let plain_url = server.plain_url(Manner::Quick);
+    let (ours, provider, request) = (client(server, false), provider(&url), request());
+    let (kept, new) = (bare(server, false, true), bare(server, false, false));
+    let body = Bytes::from(
+        json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "x".repeat(2000)}]}).to_string(),
+    );
+    let mut samples: [Vec<f64>; 4] = Default::default();
+    runtime.block_on(async {
+        for round in 0..REQUESTS + 10 {
+            let mut times = [0.0; 4];
+            let begun = Instant::now();
+            drain(&mut open(&ours, &provider, &request).await).await;
+            times[0] = ms(begun.elapsed()) * 1e3;
+            for (place, client, url) in [(1, &kept, &url), (2, &new, &url), (3, &kept, &plain_url)] {
+                let begun = Instant::now();
+                black_box(post(client, url, &body).await.bytes().await.expect("a body"));
+                times[place] = ms(begun.elapsed()) * 1e3;
+            }
+            // The first ones open connections and fill caches.
+            if round >= 10 {
+                for (samples, time) in samples.iter_mut().zip(times) {
+                    samples.push(time);
+                }
+            }
+        }
+    });
+    let connections = ours.counters().connections;
+    let [ours, kept, new, plain] = samples.map(Figure::of);
+    report.beside("request on a pooled connection (TLS, HTTP/1.1)", "µs", ours, ("plain reqwest", kept), "≤ 1.1 ×");
+    let above = |figure: Figure| Figure {
+        median: (figure.median - plain.median).max(0.1),
+        low: (figure.low - plain.median).max(0.0),
+        high: (figure.high - plain.median).max(0.0),
+        ..figure
+    };
+    let name = "added to a request without TLS";
+    report.beside(name, "µs", above(ours), ("a new TLS connection", above(new)), "≤ 1/15");
+    report.note(format!("{} requests opened {connections} connection(s)", REQUESTS + 10));
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Delta<'a>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    content: Option<std::borrow::Cow<'a, str>>,
+}
+
+/// The least a client can do: lines cut out of a growing buffer, and typed JSON that borrows from them.
+async fn floor(response: &mut reqwest::Response, mut event: impl FnMut(&str)) {
+    let mut pending: Vec<u8> = Vec::new();
+    while let Some(chunk) = response.chunk().await.expect("a good stream") {
+        pending.extend_from_slice(&chunk);
+        let mut at = 0;
+        while let Some(end) = memchr::memchr(b'\n', &pending[at..]) {
+            let data = pending[at..at + end].strip_prefix(b"data: ").filter(|data| data.first() == Some(&b'{'));
+            if let Some(data) = data {
+                let chunk: Chunk<'_> = serde_json::from_slice(data).expect("JSON");
+                if let Some(content) = chunk.choices.first().and_then(|choice| choice.delta.content.as_ref()) {
+                    event(content);
+                }
+            }
+            at += end + 1;
+        }
+        pending.drain(..at);
+    }
+}
+
+/// Time of this thread on a core, in seconds.
+fn on_core() -> f64 {
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    line.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).expect("a number") / 1e9
+}
+
+fn events(report: &mut Report, runtime: &Runtime, server: &Endless, http2: bool) {
+    let url = server.url(Manner::Events(EVENTS));
+    let (ours, provider, request) = (client(server, http2), provider(&url), request());
+    let (bare, body) = (bare(server, http2, true), Bytes::from_static(b"{}"));
+    let (mut costs, mut floors, mut allocations, mut least) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..STREAMS {
+        let mut stream = runtime.block_on(open(&ours, &provider, &request));
+        let (before, mut count) = (on_core(), 0);
+        let allocated = allocation_counter::measure(|| count = runtime.block_on(drain(&mut stream)));
+        let cost = (on_core() - before) * 1e6 / EVENTS as f64;
+        assert!(count >= EVENTS, "{count} events");
+        let mut response = runtime.block_on(post(&bare, &url, &body));
+        let (before, mut count) = (on_core(), 0_usize);
+        let bare_allocated = allocation_counter::measure(|| {
+            runtime.block_on(floor(&mut response, |text| count += usize::from(!text.is_empty())));
+        });
+        let bare_cost = (on_core() - before) * 1e6 / EVENTS as f64;
+        assert!(count >= EVENTS, "{count} events");
+        if round > 0 {
+            costs.push(cost);
+            floors.push(bare_cost);
+            allocations.push(allocated.count_total as f64 / EVENTS as f64);
+            least.push(bare_allocated.count_total as f64 / EVENTS as f64);
+        }
+    }
+    let (version, goal) = if http2 { ("HTTP/2", "≤ 1.2 µs") } else { ("HTTP/1.1", "≤ 2.0 µs") };
+    let name = format!("streamed event with its JSON, CPU, {version}");
+    report.beside(&name, "µs", Figure::of(costs), ("bare reqwest", Figure::of(floors)), goal);
+    let name = format!("allocations of it, {version} and TLS included");
+    report.beside(&name, "", Figure::of(allocations), ("bare reqwest", Figure::of(least)), "≤ 2");
+}
+
+/// From the server's stamp to the event in the reader's hands, an event each millisecond.
+fn latency(report: &mut Report, runtime: &Runtime, server: &Endless) {
+    let url = server.url(Manner::Stamps(STAMPS));
+    let (ours, provider, request) = (client(server, false), provider(&url), request());
+    let (bare, body) = (bare(server, false, true), Bytes::from_static(b"{}"));
+    let (mut late, mut least) = (Vec::new(), Vec::new());
+    let since = |stamp: &str, server: &Endless| {
+        let stamp = stamp.parse::<f64>().ok()?;
+        Some(server.begun.elapsed().as_secs_f64() * 1e6 - stamp)
+    };
+    for _ in 0..6 {
+        runtime.block_on(async {
+            let mut stream = open(&ours, &provider, &request).await;
+            while let Some(event) = stream.next().await.expect("a good stream") {
+                if let StreamEvent::Text(stamp) = event {
+                    late.extend(since(&stamp, server));
+                }
+            }
+            let mut response = post(&bare, &url, &body).await;
+            floor(&mut response, |stamp| least.extend(since(stamp, server))).await;
+        });
+    }
+    let name = "server's stamp → decoded event";
+    report.beside(name, "µs", Figure::of(late), ("bare reqwest", Figure::of(least)), "≤ 1.2 ×");
+}
+
+/// From the drop of a stream to the server's notice.
+fn cancels(report: &mut Report, runtime: &Runtime, server: &Endless, http2: bool) {
+    let (ours, provider, request) = (client(server, http2), provider(&server.url(Manner::Held)), request());
+    server.forget_ends();
+    let samples: Vec<f64> = (0..CANCELS)
+        .map(|_| {
+            let mut stream = runtime.block_on(open(&ours, &provider, &request));
+            runtime.block_on(stream.next()).expect("a good stream");
+            let dropped = Instant::now();
+            drop(stream);
+            // The connection's task is on this thread.
+            let mut seen = None;
+            while seen.is_none() {
+                runtime.block_on(tokio::task::yield_now());
+                seen = server.end();
+            }
+            seen.map_or(0.0, |seen| ms(seen.saturating_duration_since(dropped)))
+        })
+        .collect();
+    let version = if http2 { "HTTP/2" } else { "HTTP/1.1" };
+    report.alone(&format!("cancel seen by the server, {version}"), "ms", Figure::of(samples), "≤ 5 ms");
+}
+
+/// What the server grows by, for each of many runs whose answers have begun.
+fn runs(report: &mut Report, model: &Endless) {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let root = home.path().join("work");
+    std::fs::create_dir(&root).expect("a folder");
+    let text = source_text(64 << 10);
+    std::fs::write(root.join("a.rs"), &text).expect("a file");
+    let config = home.path().join("config.toml");
+    let settings = format!(
+        "model = \"bench/m\"\n[providers.bench]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key_env = \"\"\n\
+         [llm]\nmax_concurrent = {RUNS}\nrequests_per_second = 1000\nburst = {RUNS}\n",
+        model.plain_url(Manner::Held)
+    );
+    std::fs::write(&config, settings).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ropeway"));
+    command.env_clear().env("HOME", home.path()).env("XDG_STATE_HOME", home.path()).env("ROPEWAY_CONFIG", &config);
+    let mut server = Server::start(&mut command);
+    let root_uri = format!("file://{}", root.display());
+    server.initialize(json!({
+        "rootUri": root_uri,
+        "capabilities": {"workspace": {"applyEdit": true, "workspaceEdit": {"documentChanges": true}}},
+    }));
+    let uri = format!("{root_uri}/a.rs");
+    server.send(&json!({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {"textDocument": {
+        "uri": uri, "languageId": "rust", "version": 1, "text": text}}}));
+    model.forget_ends();
+    let start = |server: &mut Server, n: i64| {
+        server.send(&json!({"jsonrpc": "2.0", "id": n, "method": "workspace/executeCommand", "params": {
+            "command": "ropeway.run", "arguments": [{"action": "task", "uri": uri, "prompt": format!("task {n}")}]}}));
+        server.answer(n);
+        model.wait_begun();
+    };
+    // The first one brings what all share.
+    start(&mut server, 10);
+    server.settle(11);
+    let before = server.rss();
+    for n in 0..RUNS as i64 {
+        start(&mut server, 100 + n);
+    }
+    server.settle(12);
+    let each = (server.rss() - before) / RUNS as f64;
+    report.alone("resident memory of a run, 100 at once", "MB", Figure::of([each]), "≤ 1 MiB");
+}
