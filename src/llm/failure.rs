@@ -178,7 +178,11 @@ pub fn classify(status: Option<u16>, headers: &HeaderMap, body: &[u8]) -> Failur
 
     let (kind, again) = if body_of.code(OVERFLOW_CODES) || (unspecific && says(OVERFLOW_TEXTS)) {
         (LlmErrorKind::ContextOverflow, Again::Never)
-    } else if body_of.code(QUOTA_CODES) || effective == Some(402) || says(QUOTA_TEXTS) {
+    } else if body_of.code(QUOTA_CODES)
+        || effective == Some(402)
+        // Gemini says the same of the quota of a minute, and then when it is over.
+        || (says(QUOTA_TEXTS) && body_of.retry_after.is_none())
+    {
         (LlmErrorKind::RateLimited, Again::Never)
     } else if let Some(status) = effective {
         by_status(status, known)

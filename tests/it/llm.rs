@@ -4,6 +4,7 @@ mod care;
 mod echo;
 mod faults;
 mod flow;
+mod rows;
 mod tls;
 mod vendors;
 
