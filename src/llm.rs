@@ -5,7 +5,7 @@
 //! out; no socket. `body`, `few`, `fields`, `surrogates`, `scan` and `calls` are what they share, and `failure` turns an error body of any vendor into one sentence. `sse` finds the
 //! events in a body and `reader` joins it to a decoder, so that a whole response can be read from a file
 //! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider and `live` is a response on its
-//! way in. `client` is the one door: `answers` remembers, `flight` lets equal calls be one, and `attempt` asks, as
+//! way in. `client` is the one door: `answers` remembers (on disk: `kept`), `flight` lets equal calls be one, and `attempt` asks, as
 //! `retry`, `breaker` and `pace` (with the provider's own `allowance`) allow; what is known of a provider is in `peer`,
 //! counted in `traffic`. `stream` is what the caller reads. `prefix` notices what spoils the provider's prompt cache and
 //! `secrets` keeps keys out of what is said. `count` says how many tokens a request will have. `models` is a table, and
@@ -38,6 +38,7 @@ mod fields;
 mod flight;
 #[cfg(feature = "google")]
 mod google;
+pub mod kept;
 mod live;
 pub mod models;
 #[cfg(feature = "ollama")]

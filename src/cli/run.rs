@@ -88,7 +88,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
     workspace.set_roots(roots.clone());
     let services = Services {
         workspace,
-        llm: Client::new((&settings.llm).into()),
+        llm: Client::new((&*settings).into()),
         registry: Registry::builtin(),
         scheduler: Scheduler::new(settings.tools.parallel()),
         results: ResultStore::new(),

@@ -53,6 +53,7 @@ pub(super) const KEYS: &[&str] = &[
     "llm.dedupe",
     "llm.cache_entries",
     "llm.cache_ttl_ms",
+    "llm.disk_cache_mb",
     "permissions.allow",
     "permissions.ask",
     "permissions.deny",

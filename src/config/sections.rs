@@ -191,6 +191,8 @@ section! {
         cache_entries: u64 = 50, integer(0, 100_000);
         /// Milliseconds that an answer may be used again.
         cache_ttl_ms: u64 = 600_000, integer(0, DAY_MS);
+        /// Megabytes of answers kept in the state directory too, for a server that starts later; 0: none.
+        disk_cache_mb: u32 = 0, integer(0, 10_000);
     }
 }
 

@@ -13,6 +13,7 @@ use ring::digest;
 use secrecy::ExposeSecret;
 
 use crate::config::ProviderConfig;
+use crate::llm::kept::{Kept, hex};
 use crate::llm::{Message, Request, Stop, StreamEvent};
 
 /// A larger answer is not kept.
@@ -46,6 +47,16 @@ impl Key {
         key.copy_from_slice(hash.finish().as_ref());
         Self(key)
     }
+
+    /// As 64 digits.
+    pub(crate) fn hex(&self) -> String {
+        hex(&self.0)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn example(number: u8) -> Self {
+        Self([number; 32])
+    }
 }
 
 /// Whether a request carries nothing but what was asked: no result of a tool.
@@ -65,14 +76,17 @@ pub(crate) struct Answers {
     keep: Duration,
     /// Made with the first answer: most sessions have none.
     cache: OnceLock<Cache<Key, Arc<[StreamEvent]>>>,
+    /// Where they are kept for the next server.
+    disk: Option<Kept>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
 impl Answers {
     /// For at most so many answers, each for at most so long; none of either switches it off.
-    pub(crate) fn new(entries: u64, keep: Duration) -> Self {
-        Self { entries, keep, cache: OnceLock::new(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    pub(crate) fn new(entries: u64, keep: Duration, disk: Option<Kept>) -> Self {
+        let (hits, misses) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { entries, keep, cache: OnceLock::new(), disk, hits, misses }
     }
 
     /// Whether anything is remembered at all.
@@ -80,22 +94,37 @@ impl Answers {
         self.entries > 0 && !self.keep.is_zero()
     }
 
-    /// The answer to a request that was answered before.
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<[StreamEvent]>> {
-        let found = self.cache.get().and_then(|cache| cache.get(key));
+    /// The answer to a request that was answered before, here or, if that is switched on, by another server.
+    pub(crate) async fn get(&self, key: &Key) -> Option<Arc<[StreamEvent]>> {
+        let mut found = self.cache.get().and_then(|cache| cache.get(key));
+        if let Some(kept) = self.disk.clone().filter(|_| found.is_none()) {
+            let (key, keep) = (*key, self.keep);
+            let read = tokio::task::spawn_blocking(move || kept.get(&key, keep));
+            // It is not taken into memory: it would be used for longer than it may.
+            found = read.await.ok().flatten().map(Arc::from);
+        }
         if found.is_some() { &self.hits } else { &self.misses }.fetch_add(1, Relaxed);
         found
     }
 
     /// Remembers a whole answer, if it ended as it should and is not too large.
-    pub(crate) fn put(&self, key: Key, events: &[StreamEvent]) {
-        let Some(StreamEvent::Done(response)) = events.last() else { return };
+    pub(crate) async fn put(&self, key: Key, events: &[StreamEvent]) {
+        let Some(kept) = self.remember(key, events) else { return };
+        if let Some(disk) = self.disk.clone() {
+            // That it cannot be written was logged there.
+            let _ = tokio::task::spawn_blocking(move || disk.put(&key, &kept)).await;
+        }
+    }
+
+    /// Takes an answer into memory; gives what was taken.
+    fn remember(&self, key: Key, events: &[StreamEvent]) -> Option<Arc<[StreamEvent]>> {
+        let Some(StreamEvent::Done(response)) = events.last() else { return None };
         if !self.is_on() || !matches!(response.stop, Stop::EndTurn | Stop::ToolCalls) {
-            return;
+            return None;
         }
         let size: usize = events.iter().map(size_of).sum();
         if size > MAX_ANSWER {
-            return;
+            return None;
         }
         let mut events = events.to_vec();
         if let Some(StreamEvent::Done(response)) = events.last_mut() {
@@ -103,7 +132,9 @@ impl Answers {
             response.usage = None;
         }
         let make = || Cache::builder().max_capacity(self.entries).time_to_live(self.keep).build();
-        self.cache.get_or_init(make).insert(key, events.into());
+        let events: Arc<[StreamEvent]> = events.into();
+        self.cache.get_or_init(make).insert(key, Arc::clone(&events));
+        Some(events)
     }
 
     /// Answers found, and looked for without success.
@@ -155,18 +186,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_a_whole_answer_of_a_common_size_is_kept_and_a_switch_keeps_none() {
-        let (answers, key) = (Answers::new(5, Duration::from_secs(60)), key("https://a.b", "k", "b"));
-        answers.put(key, &answer("x", Stop::Length)[..]);
-        answers.put(key, &answer("x", Stop::EndTurn)[..1]);
-        answers.put(key, &answer(&"x".repeat(MAX_ANSWER), Stop::EndTurn));
-        assert!(answers.get(&key).is_none());
-        answers.put(key, &answer("x", Stop::EndTurn));
-        assert_eq!((answers.get(&key).unwrap().len(), answers.counts()), (2, (1, 1)));
-        for off in [Answers::new(0, Duration::from_secs(1)), Answers::new(5, Duration::ZERO)] {
-            off.put(key, &answer("x", Stop::EndTurn));
-            assert!(off.get(&key).is_none() && off.cache.get().is_none());
+    #[tokio::test]
+    async fn only_a_whole_answer_of_a_common_size_is_kept_and_a_switch_keeps_none() {
+        let (answers, key) = (Answers::new(5, Duration::from_secs(60), None), key("https://a.b", "k", "b"));
+        answers.put(key, &answer("x", Stop::Length)[..]).await;
+        answers.put(key, &answer("x", Stop::EndTurn)[..1]).await;
+        answers.put(key, &answer(&"x".repeat(MAX_ANSWER), Stop::EndTurn)).await;
+        assert!(answers.get(&key).await.is_none());
+        answers.put(key, &answer("x", Stop::EndTurn)).await;
+        assert_eq!((answers.get(&key).await.unwrap().len(), answers.counts()), (2, (1, 1)));
+        for off in [Answers::new(0, Duration::from_secs(1), None), Answers::new(5, Duration::ZERO, None)] {
+            off.put(key, &answer("x", Stop::EndTurn)).await;
+            assert!(off.get(&key).await.is_none() && off.cache.get().is_none());
         }
     }
 }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::Method;
 
-use crate::config::{LlmConfig, ProviderConfig};
+use crate::config::{Config, LlmConfig, ProviderConfig};
 use crate::ids::{RunId, ThreadId};
 use crate::llm::answers::{Answers, Key, is_deterministic, is_first};
 use crate::llm::catalogue::Catalogue;
 use crate::llm::failure::Failure;
 use crate::llm::flight::{Flight, Flights};
+use crate::llm::kept::Kept;
 use crate::llm::pace::{Pace, Rates};
 use crate::llm::peer::Peer;
 use crate::llm::prefix::Prefixes;
@@ -54,6 +55,8 @@ pub struct ClientSettings {
     pub cache_entries: u64,
     /// How long an answer may be used again.
     pub cache_ttl: Duration,
+    /// Where answers are also kept on disk, if they are.
+    pub kept: Option<Kept>,
     /// Factor on every wait before a retry; 0 in tests, which do not sleep.
     pub wait_scale: f64,
     /// Certificates trusted besides the machine's own.
@@ -80,9 +83,18 @@ impl From<&LlmConfig> for ClientSettings {
             dedupe: config.dedupe,
             cache_entries: config.cache_entries,
             cache_ttl: Duration::from_millis(config.cache_ttl_ms),
+            kept: None,
             wait_scale: 1.0,
             roots: Vec::new(),
         }
+    }
+}
+
+impl From<&Config> for ClientSettings {
+    fn from(config: &Config) -> Self {
+        let bytes = u64::from(config.llm.disk_cache_mb) << 20;
+        let dir = config.state_dir.as_ref().filter(|_| bytes > 0).map(|dir| dir.join("llm-answers"));
+        Self { kept: dir.map(|dir| Kept { dir, bytes }), ..Self::from(&config.llm) }
     }
 }
 
@@ -190,7 +202,7 @@ impl Client {
         Arc::new(Self {
             transport: Transport::new(settings.http2, settings.max_idle_per_host, settings.roots.clone()),
             catalogue: Catalogue::default(),
-            answers: Answers::new(settings.cache_entries, settings.cache_ttl),
+            answers: Answers::new(settings.cache_entries, settings.cache_ttl, settings.kept.clone()),
             settings,
             spares: Arc::default(),
             peers: Mutex::default(),
@@ -262,7 +274,7 @@ impl Client {
         let shareable = self.settings.dedupe && is_first(&call.request);
         let key = (cacheable || shareable).then(|| Key::of(&call.provider, &http.path, &http.headers, &http.body));
         if let Some(key) = key.as_ref().filter(|_| cacheable)
-            && let Some(events) = self.answers.get(key)
+            && let Some(events) = self.answers.get(key).await
         {
             return Ok(ResponseStream::remembered(events, begun.elapsed()).after(broken));
         }
@@ -298,8 +310,8 @@ impl Client {
         Some(broken.what)
     }
 
-    pub(super) fn remember(&self, key: Key, events: &[StreamEvent]) {
-        self.answers.put(key, events);
+    pub(super) async fn remember(&self, key: Key, events: &[StreamEvent]) {
+        self.answers.put(key, events).await;
     }
 
     /// Opens a connection to a provider that will probably be asked soon, so that the handshake is over by then. Gives

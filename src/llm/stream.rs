@@ -98,13 +98,14 @@ impl ResponseStream {
             Source::Own(live) => live.next().await,
             Source::Shared { flight, at, keep } => {
                 let event = flight.event(*at).await?;
-                *at += usize::from(event.is_some());
                 if matches!(event, Some(StreamEvent::Done(_)))
                     && let Some((client, key)) = keep.take()
                     && let Some(events) = flight.recording()
                 {
-                    client.remember(key, &events);
+                    client.remember(key, &events).await;
                 }
+                // Last, so that who goes away meanwhile loses nothing.
+                *at += usize::from(event.is_some());
                 Ok(event)
             }
             Source::Remembered { events, at } => {

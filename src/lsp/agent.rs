@@ -63,7 +63,7 @@ impl Agent {
         let runs = Runs::new(Services {
             workspace: session.workspace.clone(),
             config: config.clone(),
-            llm: Client::new((&current.llm).into()),
+            llm: Client::new((&*current).into()),
             registry: Registry::builtin(),
             scheduler: Scheduler::new(current.tools.parallel()),
             results: ResultStore::new(),

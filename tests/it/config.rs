@@ -124,6 +124,7 @@ circuit_breaker = true
 dedupe = true
 cache_entries = 50
 cache_ttl_ms = 600000
+disk_cache_mb = 0
 [permissions]
 allow = ["read_file", "grep", "glob", "list_dir", "run_command(cargo check)"]
 ask   = ["run_command"]

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use ropeway::config::Config;
 use ropeway::ids::{RunId, ThreadId};
-use ropeway::llm::{Call, Client, ClientSettings, LlmErrorKind, Message, Request, StreamEvent, Target, ToolResult};
+use ropeway::llm::{
+    Call, Client, ClientSettings, LlmErrorKind, Message, Request, Response, StreamEvent, Target, ToolResult,
+};
 
 use super::{KEY, Notices, ask, client, drain, hello, provider, quiet, request, settings};
 use crate::support::model::{Model, Protocol, Turn, openai};
@@ -166,6 +169,34 @@ async fn an_answer_that_would_be_the_same_is_given_again_and_off_means_off() {
         assert_eq!(model.requests().len(), sent);
         let hits = client.counters().cache_hits;
         assert_eq!(hits, if entries == 0 { 0 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn an_answer_kept_on_disk_serves_the_next_server_and_off_keeps_none() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().to_str().unwrap();
+    for (megabytes, sent) in [(0, 2), (1, 1)] {
+        let mut config = Config::default();
+        config.state_dir = Some(state.into());
+        config.llm.disk_cache_mb = megabytes;
+        let model = Model::start();
+        let turn = Turn::text("I look.").call("toolu_9", "grep", r#"{"pattern":"é"}"#);
+        model.answer_with(move |_| Some(turn.clone()));
+        let provider = provider(&model, Protocol::Anthropic);
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let client = Client::new(ClientSettings { burst: 100, ..ClientSettings::from(&config) });
+            answers.push(ask(&client, &provider, &deterministic()).await.unwrap());
+        }
+        assert_eq!(model.requests().len(), sent);
+        assert_eq!(home.path().read_dir().unwrap().count(), usize::from(megabytes > 0));
+        let [first, again] = &answers[..] else { panic!("two answers") };
+        let said = |answer: &Response| (answer.turn.text.clone(), answer.turn.calls.len(), answer.turn.raw.clone());
+        assert_eq!(said(first).0, "I look.");
+        assert_eq!(format!("{:?}", said(first).2), format!("{:?}", said(again).2), "byte for byte, for the echo");
+        assert_eq!((&said(first).0, said(first).1), (&said(again).0, said(again).1));
+        assert_eq!(again.usage.is_none(), megabytes > 0, "paid once");
     }
 }
 
