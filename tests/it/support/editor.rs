@@ -253,7 +253,10 @@ impl Editor {
 
     /// Sends bytes as they are.
     pub fn write_raw(&mut self, bytes: &[u8]) {
-        self.to_server.as_mut().expect("an open pipe").write_all(bytes).expect("the server reads");
+        // An editor that has vanished answers no more, though the server may still ask it something.
+        if let Some(pipe) = &mut self.to_server {
+            pipe.write_all(bytes).expect("the server reads");
+        }
     }
 
     /// Sends a message; `jsonrpc` is added.
