@@ -79,9 +79,11 @@ impl Bench {
 
 /// Gives a server an agent whose model is `model`, by settings of the client.
 pub fn agent(setup: Setup, model: &Model, settings: &Value) -> Setup {
+    let kind = settings.pointer("/providers/test/kind").and_then(Value::as_str).unwrap_or("openai");
+    let url = if kind == "openai" { model.openai_url() } else { model.origin() };
     let mut all = json!({
         "model": "test/m",
-        "providers": {"test": {"kind": "openai", "base_url": model.openai_url()}},
+        "providers": {"test": {"kind": kind, "base_url": url}},
         // Not so many in a second are asked by people.
         "llm": {"max_retries": 0, "requests_per_second": 10_000, "burst": 10_000},
     });

@@ -136,6 +136,41 @@ fn an_overflow_the_provider_reports_is_mended_by_one_compaction() {
 }
 
 #[test]
+fn the_overflow_of_each_provider_is_mended_by_one_compaction() {
+    let bodies = [
+        ("openai", OVERFLOW),
+        (
+            "anthropic",
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}"#,
+        ),
+        (
+            "google",
+            r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."}}"#,
+        ),
+        ("ollama", r#"{"error":"the prompt exceeds the available context size, try increasing it"}"#),
+    ];
+    for (kind, body) in bodies {
+        let files = files(3);
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let mut bench = Bench::start(&files, json!({"providers": {"test": {"kind": kind}}}), |setup| setup);
+        let mut turns = [read("f0.txt"), read("f1.txt"), Turn::failure(400, &[], body)]
+            .into_iter()
+            .chain([Turn::text("Two files were read."), Turn::text("Both are well.")]);
+        // A provider is also asked for the list of its models.
+        bench.model.answer_with(move |request| match request.method.as_str() {
+            "POST" if !request.path.ends_with("/api/show") => turns.next(),
+            _ => Some(Turn::failure(404, &[], "{}")),
+        });
+        let run = bench.task("look");
+        let compacted = bench.event(&run, "compacted");
+        assert!(compacted["before"]["messages"].as_u64() > compacted["after"]["messages"].as_u64(), "{compacted}");
+        assert_eq!(bench.finished(&run)["answer"], "Both are well.", "{kind}");
+        let asked = |request: &Received| request.method == "POST" && !request.path.ends_with("/api/show");
+        assert_eq!(bench.model.requests().iter().filter(|request| asked(request)).count(), 5, "{kind}");
+    }
+}
+
+#[test]
 fn without_a_summary_the_run_goes_on_with_what_is_known() {
     let files = files(3);
     let mut bench = bench(&files, 1_000_000, &json!({}));

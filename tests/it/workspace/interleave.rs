@@ -300,5 +300,10 @@ fn typing_and_staging_on_two_threads_lose_nothing() {
     let named = |edit: &str| conflicts.iter().any(|conflict| conflict.2.contains(edit));
     let there = (0..60).filter(|line| text.contains(&format!("run{line}!"))).count();
     let told = (0..60).filter(|line| named(&format!("run{line}!"))).count();
-    assert!(there <= staged && there + told >= staged, "{there} applied and {told} told of {staged}");
+    let lost = |line: &i32| !text.contains(&format!("run{line}!")) && !named(&format!("run{line}!"));
+    let lost: Vec<i32> = (0..60).filter(lost).collect();
+    assert!(
+        there <= staged && there + told >= staged,
+        "{there} applied and {told} told of {staged}; neither: {lost:?}; conflicts: {conflicts:?}"
+    );
 }
