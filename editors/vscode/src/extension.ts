@@ -1,0 +1,125 @@
+/**
+ * Ropeway's client for VS Code: puts the parts together. Whatever could live in the server does; this side only shows,
+ * asks and applies.
+ */
+
+import * as vscode from 'vscode';
+import { Asks } from './asks';
+import { Commands } from './commands';
+import { Edits } from './edits';
+import { Progress } from './progress';
+import { RUN, asOrder, needsPrompt, type RunEvent, type Started, type Status } from './protocol';
+import { Server } from './server';
+import { StatusBar } from './status';
+import { LiveView } from './view';
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const began = performance.now();
+  const log = vscode.window.createOutputChannel('Ropeway', { log: true });
+  const server = new Server(context, log);
+  const status = new StatusBar();
+  const asks = new Asks();
+  const edits = new Edits(context);
+  const view = new LiveView(context.extensionUri, {
+    send: (prompt, thread) => void guard(commands.order({ action: 'task', prompt, thread })),
+    cancel: (run) => void guard(commands.stop(run)),
+    answer: (ask, choice) => {
+      asks.answer(ask, choice);
+    },
+    takeBack: (run) => void guard(commands.takeBack(run)),
+    decide: (run, accept) => void guard(commands.decide(run, accept)),
+    diff: (run, uri) => void guard(edits.showDiff(run, uri)),
+    report: (run) => void guard(commands.report(run)),
+    command: (name) => void vscode.commands.executeCommand(`ropeway.${name}`),
+    can: () => ({ report: server.has('ropeway.report') }),
+  });
+  const commands = new Commands(context, server, view, edits);
+  const guard = async (work: Promise<unknown>): Promise<void> => {
+    try {
+      await work;
+    } catch (error) {
+      void vscode.window.showErrorMessage(`Ropeway: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  context.subscriptions.push(log, server, status, edits);
+  context.subscriptions.push(vscode.window.registerWebviewViewProvider('ropeway.view', view));
+
+  asks.inView = () => view.visible;
+  asks.changed = () => {
+    view.show({ asks: asks.list() });
+  };
+  view.visibilityChanged = (visible) => {
+    if (!visible) asks.viewHidden();
+  };
+  const progress = new Progress((token) => {
+    const run = String(token).replace(/^ropeway\//, '');
+    void guard(commands.stop(run));
+  });
+
+  server.middleware = {
+    // Code actions carry `ropeway.run`: the instruction is asked for here, and the run is known by its conversation.
+    executeCommand: async (command, args, next) => {
+      const order = command === RUN ? asOrder(args[0]) : undefined;
+      if (!order) return (await next(command, args)) as unknown;
+      if (needsPrompt(order)) return commands.order(order);
+      const started = (await next(command, args)) as Started;
+      view.know({ runId: started.runId, threadId: started.threadId, prompt: order.prompt });
+      return started;
+    },
+    handleWorkDoneProgress: (token, value, next) => {
+      if (String(token).startsWith('ropeway/')) progress.handle(token, value);
+      else next(token, value);
+    },
+  };
+  server.prepare = (client) => {
+    edits.hook(client);
+    asks.hook(client);
+    client.onNotification('ropeway/status', (told: Status) => {
+      status.tell(told);
+      view.show({ status: told });
+    });
+    client.onNotification('ropeway/event', (event: RunEvent) => {
+      const run = view.event(event);
+      if (event.kind === 'started') {
+        edits.clear();
+        status.ended(undefined);
+      }
+      if (event.kind !== 'finished' || !run?.outcome) return;
+      const { outcome } = run;
+      status.ended(outcome);
+      void vscode.commands.executeCommand('setContext', 'ropeway.proposed', outcome.status === 'proposed');
+      if (outcome.status === 'proposed') void offer(commands, edits, run);
+    });
+  };
+  server.onChange((life) => {
+    status.lives(life);
+    view.show({ life, status: life === 'running' ? undefined : undefined });
+    void vscode.commands.executeCommand('setContext', 'ropeway.running', life === 'running');
+  });
+  server.onLost((why) => {
+    asks.forget();
+    progress.forget();
+    view.lost(why);
+  });
+
+  commands.register();
+  context.subscriptions.push(
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void server.restart()),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration('ropeway.server')) void server.restart();
+      else if (event.affectsConfiguration('ropeway')) server.configurationChanged();
+    }),
+  );
+  // The server starts beside: nothing in the editor waits for it.
+  void server.start();
+  log.info(`Activated in ${(performance.now() - began).toFixed(1)} ms`);
+  await Promise.resolve();
+}
+
+/** Mode `preview`: the edit waits for a yes, and the diff is there to look at. */
+async function offer(commands: Commands, edits: Edits, run: Parameters<Edits['showAll']>[0]): Promise<void> {
+  await edits.showAll(run);
+  const files = run.staged.length === 1 ? 'one file' : `${run.staged.length} files`;
+  const picked = await vscode.window.showInformationMessage(`Ropeway proposes changes to ${files}.`, 'Accept', 'Reject');
+  if (picked) await commands.decide(run.id, picked === 'Accept');
+}

@@ -1,0 +1,194 @@
+/**
+ * The live view's side in the extension: keeps the journal, hands it to the webview, and does what is clicked there.
+ *
+ * The page may load its own two files and nothing else: no inline script, no remote anything. What it shows came from
+ * models and repositories, so what it sends back is checked like any other input.
+ */
+
+import { randomBytes } from 'node:crypto';
+import * as vscode from 'vscode';
+import { apply, emptyJournal, know, lose, type Known, type Run } from './journal';
+import type { Ask, RunEvent, Status } from './protocol';
+import type { Life } from './server';
+
+/** How often the page is told what happened: often enough for the eye, seldom enough for the typist. */
+const PACE_MS = 60;
+const MAX_PROMPT = 20_000;
+
+/** What the page asks for. */
+export interface ViewHost {
+  send(text: string, thread: string | undefined): void;
+  cancel(runId: string | undefined): void;
+  answer(ask: number, choice: string): void;
+  takeBack(runId: string): void;
+  decide(runId: string, accept: boolean): void;
+  diff(run: Run, uri: string): void;
+  report(runId: string): void;
+  command(name: 'restart' | 'showLog' | 'selectModel' | 'setKey'): void;
+  /** What this server can do, for the buttons. */
+  can(): { report: boolean };
+}
+
+/** What the page is told besides events. */
+export interface Scene {
+  life: Life;
+  status?: Status;
+  asks: Ask[];
+  can: { report: boolean };
+}
+
+export class LiveView implements vscode.WebviewViewProvider {
+  readonly journal = emptyJournal();
+  private view: vscode.WebviewView | undefined;
+  private queue: object[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private scene: Scene = { life: 'stopped', asks: [], can: { report: false } };
+  /** Told when the view appears or goes. */
+  visibilityChanged: (visible: boolean) => void = () => undefined;
+
+  constructor(
+    private readonly extension: vscode.Uri,
+    private readonly host: ViewHost,
+  ) {}
+
+  get visible(): boolean {
+    return this.view?.visible ?? false;
+  }
+
+  event(event: RunEvent): Run | undefined {
+    const run = apply(this.journal, event);
+    if (run) this.post({ type: 'event', event });
+    return run;
+  }
+
+  know(known: Known): Run {
+    const run = know(this.journal, known);
+    this.post({ type: 'know', known });
+    return run;
+  }
+
+  lost(why: string): void {
+    lose(this.journal, why);
+    this.reset();
+  }
+
+  takenBack(runId: string): void {
+    const run = this.journal.runs.find((other) => other.id === runId);
+    if (run) run.takenBack = true;
+    this.post({ type: 'takenBack', runId });
+  }
+
+  show(change: Partial<Scene>): void {
+    this.scene = { ...this.scene, ...change, can: this.host.can() };
+    this.post({ type: 'scene', scene: this.scene });
+  }
+
+  /** The keyboard goes to the box where one writes. */
+  compose(thread?: string): void {
+    this.post({ type: 'compose', thread });
+  }
+
+  resolveWebviewView(view: vscode.WebviewView): void {
+    this.view = view;
+    const dist = vscode.Uri.joinPath(this.extension, 'dist');
+    view.webview.options = { enableScripts: true, localResourceRoots: [dist] };
+    view.webview.html = page(view.webview, dist);
+    view.webview.onDidReceiveMessage((message: unknown) => {
+      this.received(message);
+    });
+    view.onDidChangeVisibility(() => {
+      if (view.visible) this.reset();
+      this.visibilityChanged(view.visible);
+    });
+    view.onDidDispose(() => {
+      this.view = undefined;
+      this.visibilityChanged(false);
+    });
+    this.visibilityChanged(view.visible);
+  }
+
+  private reset(): void {
+    this.queue = [];
+    this.post({ type: 'reset', journal: this.journal, scene: this.scene });
+  }
+
+  private post(message: object): void {
+    if (!this.view?.visible) return;
+    this.queue.push(message);
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      const messages = this.queue;
+      this.queue = [];
+      if (messages.length > 0) void this.view?.webview.postMessage(messages);
+    }, PACE_MS);
+  }
+
+  private received(raw: unknown): void {
+    if (typeof raw !== 'object' || raw === null) return;
+    const message = raw as Record<string, unknown>;
+    const text = (key: string): string | undefined => {
+      const value = message[key];
+      return typeof value === 'string' ? value : undefined;
+    };
+    const run = this.journal.runs.find((other) => other.id === text('run'));
+    switch (message['type']) {
+      case 'ready':
+        this.reset();
+        break;
+      case 'send': {
+        const prompt = text('text')?.slice(0, MAX_PROMPT).trim();
+        if (prompt) this.host.send(prompt, text('thread'));
+        break;
+      }
+      case 'cancel':
+        this.host.cancel(run?.id);
+        break;
+      case 'answer': {
+        const choice = text('choice');
+        if (typeof message['ask'] === 'number' && choice) this.host.answer(message['ask'], choice);
+        break;
+      }
+      case 'takeBack':
+        if (run) this.host.takeBack(run.id);
+        break;
+      case 'accept':
+      case 'reject':
+        if (run) this.host.decide(run.id, message['type'] === 'accept');
+        break;
+      case 'diff': {
+        const uri = text('uri');
+        if (run && uri && run.staged.some((file) => file.uri === uri)) this.host.diff(run, uri);
+        break;
+      }
+      case 'report':
+        if (run) this.host.report(run.id);
+        break;
+      case 'command': {
+        const name = text('name');
+        if (name === 'restart' || name === 'showLog' || name === 'selectModel' || name === 'setKey') this.host.command(name);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+}
+
+function page(webview: vscode.Webview, dist: vscode.Uri): string {
+  const nonce = randomBytes(18).toString('base64url');
+  const at = (name: string): string => webview.asWebviewUri(vscode.Uri.joinPath(dist, name)).toString();
+  const policy = `default-src 'none'; style-src ${webview.cspSource}; script-src 'nonce-${nonce}'`;
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="${at('view.css')}">
+<title>Ropeway</title>
+</head>
+<body>
+<script nonce="${nonce}" src="${at('view.js')}"></script>
+</body>
+</html>`;
+}

@@ -1,0 +1,88 @@
+/** Making elements. Text only ever goes in as text: nothing here parses HTML. */
+
+import { markdown, type Inline } from './markdown';
+
+type Child = Node | string | undefined | false;
+
+interface Options {
+  class?: string;
+  attrs?: Record<string, string>;
+  on?: Record<string, (event: Event) => void>;
+}
+
+/** An element with its class, attributes, listeners and children. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  options: Options = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  if (options.class) element.className = options.class;
+  for (const [name, value] of Object.entries(options.attrs ?? {})) element.setAttribute(name, value);
+  for (const [name, listener] of Object.entries(options.on ?? {})) element.addEventListener(name, listener);
+  element.append(...children.filter((child): child is Node | string => child !== undefined && child !== false));
+  return element;
+}
+
+export function button(label: string, press: () => void, style = 'secondary', aria = label): HTMLButtonElement {
+  return h('button', { class: style, attrs: { type: 'button', 'aria-label': aria }, on: { click: press } }, label);
+}
+
+/** Sets a text only where it differs, so that a screen reader is not told the same again. */
+export function setText(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function spans(parts: readonly Inline[]): Node[] {
+  return parts.map(({ kind, text }) =>
+    kind === 'text' ? document.createTextNode(text) : h(kind === 'code' ? 'code' : kind, {}, text),
+  );
+}
+
+/** An answer, rendered. */
+export function rendered(text: string): DocumentFragment {
+  const fragment = document.createDocumentFragment();
+  for (const block of markdown(text)) {
+    switch (block.kind) {
+      case 'code': {
+        const attrs = { tabindex: '0', 'aria-label': `Code ${block.language}`.trim() };
+        fragment.append(h('pre', { class: 'code', attrs }, block.text));
+        break;
+      }
+      case 'heading':
+        fragment.append(h('h4', {}, ...spans(block.inline)));
+        break;
+      case 'item': {
+        const marker = h('span', { class: 'marker' }, block.marker);
+        fragment.append(h('div', { class: `item depth-${block.depth}` }, marker, h('span', {}, ...spans(block.inline))));
+        break;
+      }
+      case 'quote':
+        fragment.append(h('blockquote', {}, ...spans(block.inline)));
+        break;
+      case 'paragraph':
+        fragment.append(h('p', {}, ...spans(block.inline)));
+        break;
+    }
+  }
+  return fragment;
+}
+
+const MAX_LINES = 300;
+
+/** A unified diff in colours; the names it begins with stand in the summary already. */
+export function diffLines(diff: string): HTMLElement {
+  const pre = h('pre', { class: 'lines', attrs: { tabindex: '0', 'aria-label': 'Diff' } });
+  const from = Math.max(diff.search(/^@@/m), 0);
+  const lines = diff.slice(from).replace(/\n$/, '').split('\n');
+  lines.slice(0, MAX_LINES).forEach((line, at) => {
+    if (line.startsWith('@@')) {
+      if (at > 0) pre.append(h('span', { class: 'hunk' }, '⋯'));
+      return;
+    }
+    const kind = line.startsWith('+') ? 'added' : line.startsWith('-') ? 'removed' : 'same';
+    pre.append(h('span', { class: kind }, line === '' ? ' ' : line));
+  });
+  if (lines.length > MAX_LINES) pre.append(h('span', { class: 'hunk' }, `… ${lines.length - MAX_LINES} lines more`));
+  return pre;
+}

@@ -1,0 +1,272 @@
+/**
+ * The live view's page. It keeps a copy of the journal, fed with the extension's events, and draws it frame by frame;
+ * everything that can be clicked can be reached with Tab and pressed with Enter or Space.
+ */
+
+import { apply, emptyJournal, know, type Journal, type Known, type Run } from '../journal';
+import { contextShare, count, dollars, percent, shortModel } from '../numbers';
+import type { Ask, RunEvent } from '../protocol';
+import type { Scene } from '../view';
+import { Card } from './card';
+import { button, h, setText } from './dom';
+
+declare function acquireVsCodeApi(): {
+  postMessage(message: object): void;
+  getState(): unknown;
+  setState(state: object): void;
+};
+
+type Message =
+  | { type: 'reset'; journal: Journal; scene: Scene }
+  | { type: 'event'; event: RunEvent }
+  | { type: 'know'; known: Known }
+  | { type: 'takenBack'; runId: string }
+  | { type: 'scene'; scene: Scene }
+  | { type: 'compose'; thread?: string };
+
+const vscode = acquireVsCodeApi();
+const send = (message: object): void => {
+  vscode.postMessage(message);
+};
+const command = (name: string) => (): void => {
+  send({ type: 'command', name });
+};
+
+let journal = emptyJournal();
+let scene: Scene = { life: 'starting', asks: [], can: { report: false } };
+/** The conversation on show; none is a new one. */
+let current: string | undefined;
+const cards = new Map<string, Card>();
+const dirty = new Set<string>();
+let framed = false;
+
+const threads = h('select', { class: 'threads', attrs: { 'aria-label': 'Conversation' }, on: { change: chooseThread } });
+const state = h('div', { class: 'state' });
+const spoken = h('div', { class: 'spoken', attrs: { role: 'status', 'aria-live': 'polite' } });
+const log = h('main', {
+  class: 'log',
+  attrs: { role: 'log', 'aria-label': 'Conversation', 'aria-live': 'off', tabindex: '0' },
+});
+const hint = h('div', { class: 'hint' });
+const asks = h('section', { class: 'asks', attrs: { 'aria-live': 'assertive' } });
+const box = h('textarea', { attrs: { rows: '2', 'aria-label': 'Your instruction' }, on: { keydown: typed, input: grow } });
+const sendButton = button('Send', submit, 'primary', 'Send the instruction');
+const cancelButton = button('Cancel run', () => { send({ type: 'cancel' }); }, 'secondary', 'Cancel what runs');
+const compose = h('div', { class: 'compose' }, box, h('div', { class: 'buttons' }, cancelButton, sendButton));
+log.append(hint);
+document.body.append(h('header', { class: 'top' }, threads, state), log, asks, compose, spoken);
+
+/** The name a conversation goes by: its thread, or the run itself until its thread is known. */
+function threadOf(run: Run): string {
+  return run.thread ?? run.id;
+}
+
+function chooseThread(): void {
+  current = threads.value === '' ? undefined : threads.value;
+  redraw();
+  box.focus();
+}
+
+function submit(): void {
+  const text = box.value.trim();
+  if (text === '' || sendButton.disabled) return;
+  const thread = journal.runs.find((run) => threadOf(run) === current)?.thread;
+  send({ type: 'send', text, thread });
+  box.value = '';
+  grow();
+}
+
+function typed(event: Event): void {
+  const key = event as KeyboardEvent;
+  if (key.key === 'Enter' && !key.shiftKey && !key.isComposing) {
+    key.preventDefault();
+    submit();
+  } else if (key.key === 'ArrowUp' && box.value === '') {
+    const last = journal.runs.findLast((run) => run.prompt !== '');
+    if (!last) return;
+    key.preventDefault();
+    box.value = last.prompt;
+    grow();
+  }
+}
+
+function grow(): void {
+  box.rows = Math.min(8, Math.max(2, box.value.split('\n').length));
+  vscode.setState({ draft: box.value });
+}
+
+function drawThreads(): void {
+  const seen = new Map<string, string>();
+  for (const run of journal.runs) {
+    const name = run.prompt || run.title;
+    if (!seen.has(threadOf(run))) seen.set(threadOf(run), name.length > 48 ? `${name.slice(0, 47)}…` : name);
+  }
+  const wanted = [['', 'New conversation'] as const, ...[...seen].reverse()];
+  const key = JSON.stringify(wanted);
+  if (threads.dataset['shown'] !== key) {
+    threads.dataset['shown'] = key;
+    threads.replaceChildren(...wanted.map(([id, name]) => h('option', { attrs: { value: id } }, name)));
+  }
+  threads.value = current ?? '';
+  threads.parentElement?.classList.toggle('empty', journal.runs.length === 0);
+}
+
+function drawScene(): void {
+  const { status, life } = scene;
+  const running = journal.runs.some((run) => run.outcome === undefined);
+  cancelButton.hidden = !running;
+  sendButton.disabled = life !== 'running';
+  box.placeholder = current ? 'Follow up. Enter sends.' : 'Ask for a change. Enter sends.';
+  const parts: string[] = [];
+  if (life === 'running' && status) {
+    const share = contextShare(status);
+    if (status.model) parts.push(shortModel(status.model));
+    if (share !== undefined && status.tokens.context > 0) parts.push(`context ${percent(share)}`);
+    if (status.tokens.input > 0) parts.push(`${count(status.tokens.input + status.tokens.output)} tokens`);
+    if (status.costUsd.session > 0) parts.push(dollars(status.costUsd.session));
+  }
+  setText(state, parts.join(' · '));
+  drawHint();
+  drawAsks(scene.asks);
+}
+
+function drawHint(): void {
+  const empty = !journal.runs.some((run) => threadOf(run) === current);
+  hint.hidden = !empty && scene.life === 'running';
+  const key = `${scene.life}${scene.status?.model ?? ''}`;
+  if (hint.dataset['key'] === key) return;
+  hint.dataset['key'] = key;
+  const buttons = (...all: HTMLElement[]): HTMLElement => h('div', { class: 'buttons' }, ...all);
+  if (scene.life === 'ended') {
+    hint.replaceChildren(
+      h('p', {}, "Ropeway's server has ended."),
+      buttons(button('Restart server', command('restart'), 'primary'), button('Show log', command('showLog'))),
+    );
+  } else if (scene.life !== 'running') hint.replaceChildren(h('p', {}, 'The server is starting…'));
+  else if (scene.status && !scene.status.model) {
+    hint.replaceChildren(
+      h('p', {}, 'No model is chosen: no API key was found.'),
+      buttons(button('Set API key', command('setKey'), 'primary'), button('Select model', command('selectModel'))),
+    );
+  } else {
+    hint.replaceChildren(
+      h('p', {}, 'Ask for a change below, or select lines in an editor and use the light bulb.'),
+      h('p', { class: 'quiet' }, 'Keep typing meanwhile: edits are carried over what you change.'),
+    );
+  }
+}
+
+function drawAsks(list: readonly Ask[]): void {
+  const key = JSON.stringify(list);
+  if (asks.dataset['key'] === key) return;
+  const had = asks.childElementCount;
+  asks.dataset['key'] = key;
+  asks.replaceChildren(
+    ...list.map((ask) => {
+      const choices = ask.choices.map((choice, at) =>
+        button(choice, () => { send({ type: 'answer', ask: ask.id, choice }); }, at === 0 ? 'primary' : 'secondary'),
+      );
+      const attrs = { role: 'alertdialog', 'aria-label': 'Approval' };
+      return h('div', { class: 'ask', attrs }, h('p', {}, ask.message), h('div', { class: 'buttons' }, ...choices));
+    }),
+  );
+  // Whoever is on the page already goes to the question with the keyboard; the editor's focus is not taken.
+  if (list.length > had && document.hasFocus()) asks.querySelector('button')?.focus();
+}
+
+/** Draws what changed, at most once a frame. */
+function frame(): void {
+  framed = false;
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  for (const run of journal.runs) {
+    if (threadOf(run) !== current) continue;
+    const card = cards.get(run.id);
+    if (!card) {
+      const made = new Card(run, send, () => scene.can);
+      cards.set(run.id, made);
+      log.append(made.root);
+    } else if (dirty.has(run.id)) card.update(run);
+    if (dirty.has(run.id)) setText(spoken, cards.get(run.id)?.spoken() ?? '');
+  }
+  dirty.clear();
+  drawThreads();
+  drawScene();
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+function schedule(): void {
+  if (framed) return;
+  framed = true;
+  requestAnimationFrame(frame);
+}
+
+function redraw(): void {
+  for (const card of cards.values()) card.root.remove();
+  cards.clear();
+  schedule();
+}
+
+/** Brings a run's conversation on show. */
+function show(run: Run): void {
+  const thread = threadOf(run);
+  if (current === thread) return;
+  current = thread;
+  redraw();
+}
+
+function take(message: Message): void {
+  switch (message.type) {
+    case 'reset': {
+      ({ journal, scene } = message);
+      const last = journal.runs.at(-1);
+      current ??= last && threadOf(last);
+      redraw();
+      break;
+    }
+    case 'event': {
+      const known = journal.runs.find((run) => run.id === message.event.runId);
+      const shown = known && threadOf(known) === current;
+      const run = apply(journal, message.event);
+      if (!run) break;
+      if (shown || message.event.kind === 'started') show(run);
+      dirty.add(run.id);
+      break;
+    }
+    case 'know': {
+      const known = journal.runs.find((run) => run.id === message.known.runId);
+      const shown = !known || threadOf(known) === current;
+      const run = know(journal, message.known);
+      if (shown) show(run);
+      dirty.add(run.id);
+      break;
+    }
+    case 'takenBack': {
+      const run = journal.runs.find((other) => other.id === message.runId);
+      if (!run) break;
+      run.takenBack = true;
+      dirty.add(run.id);
+      break;
+    }
+    case 'scene':
+      ({ scene } = message);
+      break;
+    case 'compose':
+      current = message.thread;
+      redraw();
+      box.focus();
+      break;
+  }
+}
+
+window.addEventListener('message', (event: MessageEvent<Message[]>) => {
+  for (const message of event.data) take(message);
+  schedule();
+});
+setInterval(() => {
+  for (const card of cards.values()) if (card.running) card.tick();
+}, 100);
+const kept = vscode.getState() as { draft?: string } | undefined;
+box.value = kept?.draft ?? '';
+grow();
+schedule();
+send({ type: 'ready' });
