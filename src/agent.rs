@@ -1,6 +1,7 @@
 //! The agent: from an action the user picked to edits proposed back to them.
 //!
-//! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages; `history` keeps a
+//! `action` is the catalogue and says when an action is offered; `prompt` turns one into messages, `gather`
+//! looks up what the model would ask for first; `history` keeps a
 //! conversation valid and `context` keeps it small. `phase` is the loop as a pure machine; `turn` streams one model call;
 //! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it, and
 //! `patience` about a long wait for a model. `propose` brings staged edits to the user's side and proves that they
@@ -16,6 +17,7 @@ pub mod clock;
 pub mod context;
 pub mod events;
 pub mod findings;
+pub mod gather;
 pub mod history;
 pub mod meter;
 pub mod models;

@@ -9,6 +9,7 @@
 
 pub mod cache;
 pub mod language;
+pub mod names;
 pub mod outline;
 pub mod problems;
 mod symbols;
@@ -23,6 +24,7 @@ use crate::text::{Text, diff};
 
 pub use self::cache::Parses;
 pub use self::language::Language;
+pub use self::names::{Name, Use, names};
 pub use self::outline::{Kind, Outline, Symbol, enclosing, outline};
 pub use self::problems::{Problem, Wrong, problems};
 

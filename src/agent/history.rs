@@ -61,6 +61,11 @@ impl History {
         self.order = self.messages.len() - 1;
     }
 
+    /// Whether a text stands in what the user's side has said.
+    pub fn has_been_told(&self, text: &str) -> bool {
+        self.messages.iter().any(|message| matches!(message, Message::User(said) if said.contains(text)))
+    }
+
     /// Adds a remark in the course of a run.
     pub fn note(&mut self, text: impl Into<Arc<str>>) {
         self.close();

@@ -1,13 +1,14 @@
 //! From an action at a place to the messages a model gets: every piece labelled, every piece with a cap.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::action::Action;
 use crate::paths::{Roots, WsPath};
-use crate::text::{Encoding, Range, Text};
+use crate::text::{self, Encoding, Text};
 use crate::workspace::Workspace;
 
 /// Standing instructions; the same bytes in every request, because prompt caches match exact prefixes.
@@ -34,7 +35,7 @@ pub struct Subject {
     /// Its text now.
     pub text: Text,
     /// The selection or cursor.
-    pub range: Option<Range>,
+    pub range: Option<text::Range>,
     /// What its columns count.
     pub encoding: Encoding,
 }
@@ -46,6 +47,7 @@ pub fn first_message(
     prompt: &str,
     diagnostics: &[Value],
     instructions: &str,
+    gathered: &str,
     roots: &Roots,
 ) -> String {
     let filled = fill(&action.prompt, &|name| match name {
@@ -65,9 +67,18 @@ pub fn first_message(
         let names: Vec<&str> = roots.iter().map(|root| root.name()).collect();
         let _ = writeln!(message, "Workspace roots: {}. Paths begin with the root's name.\n", names.join(", "));
     }
+    if !gathered.is_empty() {
+        message.push_str(gathered);
+        message.push('\n');
+    }
     message.push_str(filled.trim());
     message.push('\n');
     message
+}
+
+/// The lines (from 0) of its file that the prompt of an action shows.
+pub fn shown(action: &Action, subject: &Subject) -> Range<usize> {
+    if action.prompt.contains("{selection}") { Lines::of(subject).shown } else { 0..0 }
 }
 
 /// Replaces `{name}` by what `value` gives for it, in one pass: what is filled in is not looked at again, so text of a
@@ -93,23 +104,40 @@ fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
     out
 }
 
+/// Lines, from 0.
+struct Lines {
+    /// The first and the last that is selected.
+    selected: (usize, usize),
+    /// Those that are shown, unless they are too long.
+    shown: Range<usize>,
+}
+
+impl Lines {
+    fn of(subject: &Subject) -> Self {
+        let Subject { text, range, encoding, .. } = subject;
+        let lines = text.lines();
+        let (first, last) = match range {
+            Some(range) => {
+                let bytes = text.offsets(*range, *encoding);
+                let last = text.line_at(bytes.end);
+                // A selection that ends at the start of a line does not mean that line.
+                let empty_tail = bytes.end > bytes.start && text.line_start(last) == bytes.end;
+                (text.line_at(bytes.start), if empty_tail { last - 1 } else { last })
+            }
+            None => (0, 0),
+        };
+        let whole = lines <= WHOLE;
+        let from = if whole { 0 } else { first.saturating_sub(AROUND) };
+        let to = if whole { lines } else { (last + 1 + AROUND).min(lines) };
+        Self { selected: (first, last), shown: from..to }
+    }
+}
+
 /// The selected lines with some around them, numbered, and where they are.
 fn selection(subject: &Subject) -> String {
-    let Subject { path, text, range, encoding, .. } = subject;
+    let Subject { path, text, range, .. } = subject;
     let lines = text.lines();
-    let (first, last) = match range {
-        Some(range) => {
-            let bytes = text.offsets(*range, *encoding);
-            let last = text.line_at(bytes.end);
-            // A selection that ends at the start of a line does not mean that line.
-            let empty_tail = bytes.end > bytes.start && text.line_start(last) == bytes.end;
-            (text.line_at(bytes.start), if empty_tail { last - 1 } else { last })
-        }
-        None => (0, 0),
-    };
-    let whole = lines <= WHOLE;
-    let from = if whole { 0 } else { first.saturating_sub(AROUND) };
-    let to = if whole { lines } else { (last + 1 + AROUND).min(lines) };
+    let Lines { selected: (first, last), shown: Range { start: from, end: to } } = Lines::of(subject);
     let mut out = match range {
         Some(range) if range.start == range.end => format!("In `{path}`, the cursor is on line {}.", first + 1),
         Some(_) if first == last => format!("In `{path}`, line {} is selected.", first + 1),
@@ -189,7 +217,7 @@ pub fn instructions(workspace: &Workspace, subject: Option<&Subject>) -> String 
 }
 
 /// Characters that a reader of the file would not see but a model would: a way to hide instructions.
-fn invisible(ch: char) -> bool {
+pub(super) fn invisible(ch: char) -> bool {
     matches!(ch, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}' | '\u{fe00}'..='\u{fe0f}')
         || (ch.is_control() && ch != '\n' && ch != '\t' && ch != '\r')
 }

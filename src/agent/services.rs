@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::ledger::Ledger;
+use super::gather::outlines::Outlines;
 use crate::config::{Config, ConfigStore};
 use crate::host::Host;
 use crate::llm::client::Client;
@@ -34,6 +35,8 @@ pub struct Services {
     pub results: Arc<ResultStore>,
     /// Lists of files that searches begin with.
     pub lists: Lists,
+    /// Outlines of files, by content.
+    pub outlines: Arc<Outlines>,
     /// Where commands run.
     pub sandbox: Arc<Sandbox>,
     /// What the editor last reported.

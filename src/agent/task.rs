@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::action::Action;
 use super::approval::Approvals;
 use super::events::{Events, RunPhase};
+use super::gather::{self, Gather, Piece, Place};
 use super::history::History;
 use super::order::Order;
 use super::outcome::{ErrorCode, FileOutcome, Outcome, OutcomeError, RunUsage, Status, Timing};
@@ -55,8 +57,12 @@ impl Task {
     /// Gives the outcome, and the files of which nobody knows yet whether they were changed.
     pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
         let host = &self.services.host;
-        super::models::learn(&self.services.llm, &self.config, self.model.as_ref()).await;
-        let plan = match self.prepare(events) {
+        let parses = Arc::new(Parses::new());
+        let ((), gathered) = tokio::join!(
+            super::models::learn(&self.services.llm, &self.config, self.model.as_ref()),
+            self.gather(&parses)
+        );
+        let plan = match self.prepare(events, gathered, parses) {
             Ok(plan) => plan,
             Err(error) => {
                 let model = self.model.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -76,23 +82,45 @@ impl Task {
         (outcome, open)
     }
 
-    fn prepare(&self, events: &Arc<Events>) -> Result<Plan, OutcomeError> {
+    /// Looks up what the model would ask for first; not for long.
+    async fn gather(&self, parses: &Arc<Parses>) -> Vec<Piece> {
+        let Some(subject) = self.subject.clone().filter(|_| self.config.context.start_tokens > 0) else {
+            return Vec::new();
+        };
+        let told: &[Value] = if self.action.prompt.contains("{diagnostics}") { &self.order.diagnostics } else { &[] };
+        let named = told.iter().filter_map(|item| item.get("message")?.as_str()).map(str::to_owned).collect();
+        let place = Place { shown: prompt::shown(&self.action, &subject), subject, named };
+        let patience = Duration::from_millis(self.config.context.start_ms);
+        let late = async {
+            tokio::select! {
+                () = tokio::time::sleep(patience) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        };
+        Gather::new(&self.services, &self.config, parses.clone(), place).until(late).await
+    }
+
+    fn prepare(&self, events: &Arc<Events>, gathered: Vec<Piece>, parses: Arc<Parses>) -> Result<Plan, OutcomeError> {
         let services = &self.services;
         let chosen = super::models::resolve(&self.config, services.llm.catalogue(), self.model.as_ref())?;
         let instructions = match services.trusted {
             true => prompt::instructions(&services.workspace, self.subject.as_ref()),
             false => String::new(),
         };
-        let message = prompt::first_message(
-            &self.action,
-            self.subject.as_ref(),
-            &self.order.prompt,
-            &self.order.diagnostics,
-            &instructions,
-            &services.workspace.roots(),
-        );
+        // In a small window it must leave room for the work.
+        let room = self.config.context.start_tokens.min(chosen.info.context_window / 10);
         {
             let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+            let gathered = gather::told(gathered, room, |body| history.has_been_told(body));
+            let message = prompt::first_message(
+                &self.action,
+                self.subject.as_ref(),
+                &self.order.prompt,
+                &self.order.diagnostics,
+                &instructions,
+                &gathered,
+                &services.workspace.roots(),
+            );
             history.user(message);
             if let Some(subject) = &self.subject {
                 history.seen().given(&services.workspace, &subject.path, &subject.text);
@@ -105,7 +133,7 @@ impl Task {
             run: self.run.clone(),
             limits: limits(&self.config),
             diagnostics: services.diagnostics.clone(),
-            parses: Arc::new(Parses::new()),
+            parses,
             denied: policy::denied(&self.config.permissions).into(),
             commands: services.trusted.then(|| Commands::new(services.sandbox.clone(), self.config.tools.overlay)),
             results: self.results(),

@@ -93,6 +93,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         scheduler: Scheduler::new(settings.tools.parallel()),
         results: ResultStore::new(),
         lists: Lists::default(),
+        outlines: Arc::default(),
         sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
         host: Arc::new(Headless::new(disk, roots)),

@@ -31,6 +31,8 @@ pub(super) const KEYS: &[&str] = &[
     "context.compact_at",
     "context.disabled",
     "context.max_history_pairs",
+    "context.start_ms",
+    "context.start_tokens",
     "context.trim_at",
     "context.trim_to",
     "tools.max_parallel",

@@ -118,6 +118,10 @@ section! {
         trim_to: f64 = 1.2, float(1.0, 100.0);
         /// Ways of making a conversation smaller that are not used, see [`PASSES`].
         disabled: Vec<String> = Vec::new(), strings(32, 32);
+        /// Tokens of what is looked up before a run asks the model: definitions, diagnostics, neighbours; 0: nothing is.
+        start_tokens: u64 = 2_000, integer(0, 100_000);
+        /// Milliseconds that a run waits for it; what is not ready then is left out.
+        start_ms: u64 = 40, integer(1, 10_000);
     }
 }
 

@@ -68,6 +68,7 @@ impl Agent {
             scheduler: Scheduler::new(current.tools.parallel()),
             results: ResultStore::new(),
             lists: Lists::default(),
+            outlines: Arc::default(),
             sandbox,
             diagnostics: diagnostics.clone(),
             host,

@@ -26,6 +26,8 @@ pub struct Document {
     pub version: Option<DocVersion>,
     /// Our count of its changes.
     pub revision: Revision,
+    /// When it was opened or changed last: grows with every such event of any document.
+    pub changed: u64,
     /// Its text.
     pub text: Text,
     /// Whether the text is surely what the client shows. If not, no edit is staged on it until it is reopened.

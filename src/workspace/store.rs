@@ -67,6 +67,7 @@ impl Workspace {
             language: Arc::from(language),
             version,
             revision,
+            changed: opened,
             text: text.clone(),
             synced: !twice,
         };
@@ -130,7 +131,8 @@ impl Workspace {
         }
         let synced = before.synced && why.is_none();
         let was_synced = before.synced;
-        let after = Document { version, revision, text, synced, ..Document::clone(&before) };
+        let changed = state.next();
+        let after = Document { version, revision, changed, text, synced, ..Document::clone(&before) };
         drop(before);
         if let Some(document) = Arc::make_mut(&mut state.documents).get_mut(&key) {
             *document = Arc::new(after);

@@ -13,6 +13,7 @@ mod places;
 mod prefetch;
 mod prompts;
 mod protection;
+mod start;
 mod status;
 mod switches;
 mod tables;
