@@ -22,6 +22,7 @@ mod run;
 mod sandbox;
 mod search;
 mod server;
+mod start;
 mod syntax;
 mod text;
 mod tokens;
@@ -75,6 +76,9 @@ fn main() {
     }
     if wanted("replay") {
         replay::measure(&mut report);
+    }
+    if wanted("start") {
+        start::measure(&mut report);
     }
     report.print();
     if let Some(path) = json {

@@ -220,20 +220,20 @@ fn play(steps: &[Vec<Call>], disabled: &[&str]) -> Sum {
 }
 
 /// The texts of a request, in order; their tokens are counted later.
-fn pieces(request: &Value) -> Vec<(String, u64)> {
+pub fn pieces(request: &Value) -> Vec<(String, u64)> {
     let messages = request["messages"].as_array().into_iter().flatten();
     std::iter::once((request["tools"].to_string(), 0)).chain(messages.map(|message| (message.to_string(), 0))).collect()
 }
 
 /// Whether a line stands in what the model was sent, as a tool shows it.
-fn is_visible(pieces: &[(String, u64)], line: &str) -> bool {
+pub fn is_visible(pieces: &[(String, u64)], line: &str) -> bool {
     let spelt = json!(line).to_string();
     let spelt = &spelt[1..spelt.len() - 1];
     pieces.iter().skip(1).any(|(text, _)| text.contains(spelt))
 }
 
 /// The sources of the crates, copied; gives their texts by path.
-fn tree(root: &Path) -> BTreeMap<String, String> {
+pub fn tree(root: &Path) -> BTreeMap<String, String> {
     let registry = super::search::sources();
     let mut mirror = BTreeMap::new();
     for (name, prefix) in CRATES {

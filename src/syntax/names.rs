@@ -92,7 +92,7 @@ mod tests {
     use crate::text::Text;
 
     fn found(language: Language, text: &str, within: Range<usize>) -> Vec<(String, Use)> {
-        let parsed = parse(&Text::from(text), language, None, &mut || false).unwrap();
+        let parsed = parse(&Text::from(text), language, None, &mut || false).expect("a small text of this language");
         names(&parsed, within, 100, &mut || false).into_iter().map(|name| (name.text, name.used)).collect()
     }
 
