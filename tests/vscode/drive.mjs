@@ -194,9 +194,11 @@ const steps = {
     if (first.body.model !== 'large') throw new Error(`asked was ${first.body.model}`);
     first.text('It adds prices up.').end();
     await bench.says('large');
+    await press('Ropeway has answered: Explain', 'Show');
+    await bench.view.getByText('It adds prices up.').waitFor();
     configure('small');
-    await keys('Control+W');
-    await bench.quickOpen('till.py');
+    await keys('Control+Shift+E');
+    await bench.lines.click();
   },
 
   async 'the server is killed and comes back; what happened is said, with the log one click away'() {
@@ -216,9 +218,7 @@ const steps = {
     await bench.palette('Ropeway: Explain');
     const again = await model.next();
     again.text('As before.').end();
-    await bench.says('Ropeway');
-    await keys('Control+W');
-    await bench.quickOpen('till.py');
+    await bench.notification('Ropeway has answered: Explain').waitFor();
   },
 
   async 'in mode preview the diff opens and waits for a yes'() {

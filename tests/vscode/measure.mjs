@@ -47,7 +47,5 @@ export async function typing(bench, model) {
     clearInterval(timer);
     asked.end();
     await bench.says('Ropeway');
-    await bench.page.keyboard.press('Control+W');
-    await bench.quickOpen('till.py');
   }
 }

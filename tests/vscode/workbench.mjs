@@ -69,7 +69,7 @@ export class Workbench {
     await until('code-server answers', async () => (await fetch(`http://127.0.0.1:${self.port}/healthz`)).ok);
     const { chromium } = createRequire(path.join(editors, 'vscode/x.js'))('playwright-core');
     self.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: CHROMIUM_FLAGS });
-    const context = await self.browser.newContext({ viewport: { width: 1280, height: 800 }, deviceScaleFactor: 1 });
+    const context = await self.browser.newContext({ viewport: { width: 1280, height: 880 }, deviceScaleFactor: 1 });
     self.page = await context.newPage();
     self.page.setDefaultTimeout(30_000);
     self.outside = new Set();

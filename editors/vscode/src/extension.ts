@@ -13,7 +13,7 @@ import { Server } from './server';
 import { StatusBar } from './status';
 import { LiveView } from './view';
 
-export async function activate(context: vscode.ExtensionContext): Promise<void> {
+export function activate(context: vscode.ExtensionContext): void {
   const began = performance.now();
   const log = vscode.window.createOutputChannel('Ropeway', { log: true });
   const server = new Server(context, log);
@@ -89,11 +89,13 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       status.ended(outcome);
       void vscode.commands.executeCommand('setContext', 'ropeway.proposed', outcome.status === 'proposed');
       if (outcome.status === 'proposed') void offer(commands, edits, run);
+      // The view may be closed; nothing is opened under someone's typing.
+      if (outcome.status === 'answered' && !view.visible) void answered(run.title);
     });
   };
   server.onChange((life) => {
     status.lives(life);
-    view.show({ life, status: life === 'running' ? undefined : undefined });
+    view.show({ life, status: undefined });
     void vscode.commands.executeCommand('setContext', 'ropeway.running', life === 'running');
   });
   server.onLost((why) => {
@@ -113,7 +115,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   // The server starts beside: nothing in the editor waits for it.
   void server.start();
   log.info(`Activated in ${(performance.now() - began).toFixed(1)} ms`);
-  await Promise.resolve();
+}
+
+async function answered(title: string): Promise<void> {
+  const picked = await vscode.window.showInformationMessage(`Ropeway has answered: ${title}.`, 'Show');
+  if (picked) await vscode.commands.executeCommand('ropeway.view.focus');
 }
 
 /** Mode `preview`: the edit waits for a yes, and the diff is there to look at. */

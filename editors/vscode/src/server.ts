@@ -8,14 +8,7 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import * as vscode from 'vscode';
-import {
-  CloseAction,
-  ErrorAction,
-  LanguageClient,
-  State,
-  type LanguageClientOptions,
-  type Middleware,
-} from 'vscode-languageclient/node';
+import type { CloseAction, LanguageClient, LanguageClientOptions, Middleware } from 'vscode-languageclient/node';
 import { Restarts, SERVER_SETTINGS, Tail, compatible, section } from './settings';
 
 export type Life = 'stopped' | 'starting' | 'running' | 'ended';
@@ -74,6 +67,11 @@ export class Server implements vscode.Disposable {
     if (this.client) return;
     this.turn('starting');
     this.stopping = false;
+    // The library takes longer to load than all of ours: after the activation, so that nothing waits for it.
+    await new Promise(setImmediate);
+    const library = await import('vscode-languageclient/node');
+    // Asked to stop meanwhile; the library cannot have been told.
+    if (this.wasStopped()) return;
     const options: LanguageClientOptions = {
       documentSelector: [{ scheme: 'file' }],
       outputChannel: this.log,
@@ -95,16 +93,16 @@ export class Server implements vscode.Disposable {
         },
       },
       errorHandler: {
-        error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: () => ({ action: this.ended(), handled: true }),
+        error: () => ({ action: library.ErrorAction.Continue, handled: true }),
+        closed: () => ({ action: this.ended(library.CloseAction), handled: true }),
       },
     };
-    const client = new LanguageClient('ropeway', 'Ropeway', () => this.spawn(), options);
+    const client = new library.LanguageClient('ropeway', 'Ropeway', () => this.spawn(), options);
     this.client = client;
     this.prepare(client);
     client.onDidChangeState(({ newState }) => {
       // A restart after an end comes here without us.
-      if (newState === State.Running) this.ready(client);
+      if (newState === library.State.Running) this.ready(client);
     });
     try {
       await client.start();
@@ -214,8 +212,8 @@ export class Server implements vscode.Disposable {
   }
 
   /** The connection is closed. What is said waits for the exit code, which comes a moment later. */
-  private ended(): CloseAction {
-    if (this.stopping) return CloseAction.DoNotRestart;
+  private ended(close: typeof CloseAction): CloseAction {
+    if (this.stopping) return close.DoNotRestart;
     const again = this.restarts.again(Date.now());
     const child = this.child;
     const tell = (): void => {
@@ -230,7 +228,11 @@ export class Server implements vscode.Disposable {
     else tell();
     this.turn(again ? 'starting' : 'ended');
     if (!again) this.client = undefined;
-    return again ? CloseAction.Restart : CloseAction.DoNotRestart;
+    return again ? close.Restart : close.DoNotRestart;
+  }
+
+  private wasStopped(): boolean {
+    return this.stopping || this.client !== undefined;
   }
 
   private say(what: string, hint: string): void {

@@ -12,7 +12,7 @@ import type { Ask, RunEvent, Status } from './protocol';
 import type { Life } from './server';
 
 /** How often the page is told what happened: often enough for the eye, seldom enough for the typist. */
-const PACE_MS = 60;
+const PACE_MS = 100;
 const MAX_PROMPT = 20_000;
 
 /** What the page asks for. */

@@ -5,7 +5,7 @@
 
 import { allCalls, bars, peak, tally, type Call, type Piece, type Run } from '../journal';
 import { count, dollars, duration, shortModel } from '../numbers';
-import { button, diffLines, h, rendered, setText } from './dom';
+import { button, diffLines, h, render, setText } from './dom';
 
 export type Send = (message: object) => void;
 
@@ -123,7 +123,7 @@ export class Card {
       drawn.root.classList.toggle('streams', last && this.running);
       if (drawn.shown === piece.text) return;
       drawn.shown = piece.text;
-      drawn.root.replaceChildren(rendered(piece.text));
+      render(drawn.root, piece.text);
     } else if (piece.kind === 'calls') this.drawCalls(piece.calls, drawn);
     else if (piece.kind === 'note') setText(drawn.root, piece.text);
     else {
@@ -217,7 +217,9 @@ export class Card {
     if (!outcome) return;
     // What was streamed stands above already.
     if (outcome.answer && !run.pieces.some((piece) => piece.kind === 'text')) {
-      foot.append(h('div', { class: 'text' }, rendered(outcome.answer)));
+      const answer = h('div', { class: 'text' });
+      render(answer, outcome.answer);
+      foot.append(answer);
     }
     if (outcome.error) {
       const { code, message, hint } = outcome.error;

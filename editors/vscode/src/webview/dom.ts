@@ -1,6 +1,6 @@
 /** Making elements. Text only ever goes in as text: nothing here parses HTML. */
 
-import { markdown, type Inline } from './markdown';
+import { markdown, type Block, type Inline } from './markdown';
 
 type Child = Node | string | undefined | false;
 
@@ -39,33 +39,37 @@ function spans(parts: readonly Inline[]): Node[] {
   );
 }
 
-/** An answer, rendered. */
-export function rendered(text: string): DocumentFragment {
-  const fragment = document.createDocumentFragment();
-  for (const block of markdown(text)) {
-    switch (block.kind) {
-      case 'code': {
-        const attrs = { tabindex: '0', 'aria-label': `Code ${block.language}`.trim() };
-        fragment.append(h('pre', { class: 'code', attrs }, block.text));
-        break;
-      }
-      case 'heading':
-        fragment.append(h('h4', {}, ...spans(block.inline)));
-        break;
-      case 'item': {
-        const marker = h('span', { class: 'marker' }, block.marker);
-        fragment.append(h('div', { class: `item depth-${block.depth}` }, marker, h('span', {}, ...spans(block.inline))));
-        break;
-      }
-      case 'quote':
-        fragment.append(h('blockquote', {}, ...spans(block.inline)));
-        break;
-      case 'paragraph':
-        fragment.append(h('p', {}, ...spans(block.inline)));
-        break;
+function element(block: Block): HTMLElement {
+  switch (block.kind) {
+    case 'code': {
+      const attrs = { tabindex: '0', 'aria-label': `Code ${block.language}`.trim() };
+      return h('pre', { class: 'code', attrs }, block.text);
     }
+    case 'heading':
+      return h('h4', {}, ...spans(block.inline));
+    case 'item': {
+      const marker = h('span', { class: 'marker' }, block.marker);
+      return h('div', { class: `item depth-${block.depth}` }, marker, h('span', {}, ...spans(block.inline)));
+    }
+    case 'quote':
+      return h('blockquote', {}, ...spans(block.inline));
+    case 'paragraph':
+      return h('p', {}, ...spans(block.inline));
   }
-  return fragment;
+}
+
+const drawn = new WeakMap<HTMLElement, string[]>();
+
+/** Draws an answer into `into`. As it streams only its last blocks differ, and only those are made anew. */
+export function render(into: HTMLElement, text: string): void {
+  const blocks = markdown(text);
+  const before = drawn.get(into) ?? [];
+  const keys = blocks.map((block) => JSON.stringify(block));
+  let same = 0;
+  while (same < keys.length && keys[same] === before[same]) same += 1;
+  while (into.childElementCount > same) into.lastElementChild?.remove();
+  into.append(...blocks.slice(same).map(element));
+  drawn.set(into, keys);
 }
 
 const MAX_LINES = 300;
@@ -74,7 +78,8 @@ const MAX_LINES = 300;
 export function diffLines(diff: string): HTMLElement {
   const pre = h('pre', { class: 'lines', attrs: { tabindex: '0', 'aria-label': 'Diff' } });
   const from = Math.max(diff.search(/^@@/m), 0);
-  const lines = diff.slice(from).replace(/\n$/, '').split('\n');
+  // Empty lines of context at either end say nothing.
+  const lines = diff.slice(from).replace(/^(@@.*\n)(?: ?\n)+/, '$1').replace(/(?:\n ?)+$/, '').split('\n');
   lines.slice(0, MAX_LINES).forEach((line, at) => {
     if (line.startsWith('@@')) {
       if (at > 0) pre.append(h('span', { class: 'hunk' }, '⋯'));
