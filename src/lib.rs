@@ -16,7 +16,7 @@
 //! | 4 what the model can do | `tools` |
 //! | 3 what we talk to | `host`, `llm` |
 //! | 2 the sources of truth | `config`, `workspace`, `syntax` (knows no workspace, but stands on `text`) |
-//! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics`, `watch` |
+//! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics`, `trajectory`, `watch` |
 //! | 0 words | `ids`, `paths` |
 //!
 //! # Two flows
@@ -37,6 +37,7 @@ pub mod disk;
 pub mod metrics;
 pub mod text;
 pub mod tokens;
+pub mod trajectory;
 pub mod watch;
 
 pub mod config;
