@@ -15,7 +15,7 @@ use crate::llm::client::Client;
 use crate::llm::failure::Failure;
 use crate::llm::provider::{HttpRequest, codec_of};
 use crate::llm::secrets::Secrets;
-use crate::llm::transport::{read, read_error_body};
+use crate::llm::transport::{read_error_body, whole};
 
 /// A list is asked for again after this time,
 const FRESH: Duration = Duration::from_secs(600);
@@ -27,7 +27,7 @@ const MAX_MODELS: usize = 1000;
 const MAX_DESCRIBED: usize = 64;
 const AT_ONCE: usize = 8;
 /// The largest list taken.
-const MAX_BODY: usize = 8 << 20;
+pub(super) const MAX_BODY: usize = 8 << 20;
 
 /// What a provider says of a model. Nothing means that it does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,20 +151,13 @@ impl Client {
         limit: usize,
     ) -> Result<Vec<u8>, Failure> {
         let HttpRequest { path, headers, body } = question;
-        let mut response = self.transport.send(provider, method, &path, headers, body).await?;
+        let response = self.transport.send(provider, method, &path, headers, body).await?;
         let (status, idle) = (response.status().as_u16(), provider.timeouts.idle);
         if !(200..300).contains(&status) {
             let head = response.headers().clone();
             let body = read_error_body(response, idle).await;
             return Err(codec_of(provider)?.error(status, &head, &body));
         }
-        let mut whole = Vec::new();
-        while let Some(chunk) = read(&mut response, idle).await? {
-            whole.extend_from_slice(&chunk[..chunk.len().min(limit - whole.len())]);
-            if whole.len() == limit {
-                break;
-            }
-        }
-        Ok(whole)
+        whole(response, idle, limit).await
     }
 }

@@ -12,7 +12,7 @@ use reqwest::Method;
 use crate::config::{Config, LlmConfig, ProviderConfig};
 use crate::ids::{RunId, ThreadId};
 use crate::llm::answers::{Answers, Key, is_deterministic, is_first};
-use crate::llm::catalogue::Catalogue;
+use crate::llm::catalogue::{Catalogue, Facts, MAX_BODY};
 use crate::llm::failure::Failure;
 use crate::llm::flight::{Flight, Flights};
 use crate::llm::kept::Kept;
@@ -24,7 +24,7 @@ use crate::llm::reader::Spares;
 use crate::llm::secrets::Secrets;
 use crate::llm::stream::ResponseStream;
 use crate::llm::traffic::{ProviderTraffic, Traffic, reuse_rate};
-use crate::llm::transport::{Transport, read_error_body};
+use crate::llm::transport::{Transport, read_error_body, whole};
 use crate::llm::{LlmError, Request, StreamEvent};
 
 /// Providers that are remembered; more would mean that addresses change all the time.
@@ -173,12 +173,14 @@ impl Counters {
 }
 
 /// What a provider answered to a harmless question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// HTTP status.
     pub status: u16,
     /// From the request to the head of the answer, a new connection included.
     pub elapsed: Duration,
+    /// The models it names; nothing from a server that has no list.
+    pub models: Option<Vec<Facts>>,
 }
 
 /// The one door to all models.
@@ -354,9 +356,13 @@ impl Client {
         let response = self.transport.send(provider, Method::GET, &path, headers, Bytes::new()).await?;
         let elapsed = sent.elapsed();
         let status = response.status().as_u16();
+        if (200..300).contains(&status) {
+            let body = whole(response, provider.timeouts.idle, MAX_BODY).await?;
+            return Ok(Probe { status, elapsed, models: Some(codec.read_models(&body)) });
+        }
         // A server without this list is there all the same.
-        if (200..300).contains(&status) || matches!(status, 404 | 405) {
-            return Ok(Probe { status, elapsed });
+        if matches!(status, 404 | 405) {
+            return Ok(Probe { status, elapsed, models: None });
         }
         let head = response.headers().clone();
         let body = read_error_body(response, provider.timeouts.idle).await;

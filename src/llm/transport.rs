@@ -224,6 +224,21 @@ pub async fn read(response: &mut Response, idle: Duration) -> Result<Option<Byte
     }
 }
 
+/// The body of an answer that is no stream; of one larger than `limit` bytes the beginning.
+///
+/// # Errors
+/// As [`read`].
+pub async fn whole(mut response: Response, idle: Duration, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut whole = Vec::new();
+    while let Some(chunk) = read(&mut response, idle).await? {
+        whole.extend_from_slice(&chunk[..chunk.len().min(limit - whole.len())]);
+        if whole.len() == limit {
+            break;
+        }
+    }
+    Ok(whole)
+}
+
 /// The body of an error, or what of it came in time and under the limit.
 pub async fn read_error_body(mut response: Response, idle: Duration) -> Vec<u8> {
     let mut body = Vec::new();
