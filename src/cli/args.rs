@@ -140,7 +140,19 @@ pub(super) struct LoggingArgs {
     pub(super) log_file: Option<PathBuf>,
 }
 
+/// The form of `doctor --json`, for those who read it.
+const DOCTOR_JSON: &str = "\
+With --json: one object with schema (1; fields are only ever added), version, build, platform, executable, \
+protocols and leftOut (kinds of providers), grammars, model {id, origin, canRun, reason?, doubt?, unknown?}, \
+providers [{name, kind, baseUrl, keyVariable?, key: present|missing|notNeeded, notReady?, reachable?, status?, ms?, \
+models?, error?, mend?}], files [{layer, path, present, errors, warnings}], problems [{severity, place, message}], \
+state {path, present, writable, bytes, files, more, openToOthers, error?}, recording {enabled, compress, keepDays, \
+inBackground}, sandbox {level, overlay, reason?, mend?}, watching {supported, maxFolders?, maxWatchers?, reason?}, \
+environment [{name, value?, problem?}], and findings [{area, state: ok|note|bad, text, mend?}], which are what is \
+printed without --json. The exit status is 1 if the selected model cannot run.";
+
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = DOCTOR_JSON)]
 pub(super) struct DoctorArgs {
     /// For machines
     #[arg(long)]

@@ -1,126 +1,42 @@
 //! `ropeway doctor`: whether the selected model can run, and what stands in its way.
 //!
-//! A report is gathered first and printed afterwards, so that people and machines are told the same. It names
-//! variables, never their values.
+//! Facts are gathered first (`report`), then weighed (`findings`), then printed, so that people and machines are told
+//! the same. Variables are named, the values of keys never.
 
+mod findings;
+mod machine;
 mod print;
 mod reach;
+mod report;
 
-use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
-
-use serde::Serialize;
+use std::io::{self, Write};
 
 use super::args::DoctorArgs;
-use super::{DONE, FAILED, sources};
+use super::terminal::Style;
+use super::{DONE, FAILED, current_dir, sources};
 use crate::config::{
     Config, EnvSnapshot, Layer, Loaded, ModelRef, ProviderConfig, ProviderKind, Severity, Sources, load,
 };
 use crate::llm::models;
 use crate::syntax::Language;
-use crate::tools::sandbox::{Sandbox, Support};
+use crate::tools::sandbox::Sandbox;
 
-/// Everything that `doctor` has to say; also the form of `--json`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    version: &'static str,
-    /// `debug` or `release`.
-    build: &'static str,
-    /// `ARCHITECTURE-SYSTEM`.
-    platform: String,
-    /// The kinds of providers that this build can talk to.
-    protocols: Vec<&'static str>,
-    /// The kinds that it was made without.
-    left_out: Vec<&'static str>,
-    /// The languages that this build has grammars for.
-    grammars: Vec<&'static str>,
-    model: ModelReport,
-    providers: Vec<ProviderReport>,
-    files: Vec<FileReport>,
-    problems: Vec<ProblemReport>,
-    state_dir: Option<PathBuf>,
-    sandbox: Support,
-}
+use self::report::{FileReport, Key, ModelReport, ProblemReport, ProviderReport, Report};
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ModelReport {
-    /// `PROVIDER/MODEL`.
-    id: Option<String>,
-    /// Where it was chosen.
-    origin: Option<String>,
-    can_run: bool,
-    /// Why not, with the mend.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// What is not known of it, and what is assumed instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unknown: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ProviderReport {
-    name: String,
-    kind: &'static str,
-    base_url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_variable: Option<String>,
-    key: Key,
-    /// Why it cannot be asked, with the mend.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_ready: Option<String>,
-    /// Whether an HTTP answer came, of whatever status; absent if it was not tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reachable: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    /// Until the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ms: Option<f64>,
-    /// Why no answer came.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Key {
-    Present,
-    Missing,
-    NotNeeded,
-}
-
-#[derive(Debug, Serialize)]
-struct FileReport {
-    layer: &'static str,
-    path: PathBuf,
-    present: bool,
-    errors: usize,
-    warnings: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct ProblemReport {
-    severity: Severity,
-    place: String,
-    message: String,
-}
-
+/// Examines, prints; code 1 if the selected model cannot run.
 pub(super) fn doctor(args: &DoctorArgs, env: EnvSnapshot) -> anyhow::Result<u8> {
     let sources = sources(env);
     let loaded = load(&sources);
     let mut report = gather(&sources, &loaded);
     reach::providers(&mut report.providers, &loaded.config)?;
-    conclude(&mut report, &loaded.config);
+    reach::conclude(&mut report, &loaded.config);
+    report.findings = findings::of(&report);
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        let coloured = io::stdout().is_terminal() && sources.env.os("NO_COLOR").is_none();
-        print::report(&mut out, &report, coloured)?;
+        print::report(&mut out, &report, Style::stdout())?;
     }
     out.flush()?;
     Ok(if report.model.can_run { DONE } else { FAILED })
@@ -132,9 +48,11 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
     let kinds = [ProviderKind::OpenAi, ProviderKind::Anthropic, ProviderKind::Google, ProviderKind::Ollama];
     let selected = config.selected();
     Report {
+        schema: report::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
         build: if cfg!(debug_assertions) { "debug" } else { "release" },
         platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        executable: std::env::current_exe().ok(),
         protocols: kinds.into_iter().filter(|kind| kind.supported()).map(ProviderKind::name).collect(),
         left_out: kinds.into_iter().filter(|kind| !kind.supported()).map(ProviderKind::name).collect(),
         grammars: Language::built_in(),
@@ -144,6 +62,7 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
             can_run: selected.is_ok(),
             unknown: selected.as_ref().ok().and_then(|(model, provider)| unknown(config, model, provider)),
             reason: selected.err(),
+            doubt: None,
         },
         providers: config.providers.values().map(provider).collect(),
         files: files(sources, loaded),
@@ -156,8 +75,12 @@ fn gather(sources: &Sources, loaded: &Loaded) -> Report {
                 message: problem.message.clone(),
             })
             .collect(),
-        state_dir: config.state_dir.clone(),
+        state: config.state_dir.as_deref().map(machine::state),
+        recording: machine::recording(config),
         sandbox: Sandbox::new(&sources.env).support().clone(),
+        watching: machine::watching(current_dir().ok().as_deref()),
+        environment: machine::environment(&sources.env),
+        findings: Vec::new(),
     }
 }
 
@@ -192,14 +115,16 @@ fn provider(provider: &ProviderConfig) -> ProviderReport {
         reachable: None,
         status: None,
         ms: None,
+        models: None,
         error: None,
+        mend: None,
     }
 }
 
 fn files(sources: &Sources, loaded: &Loaded) -> Vec<FileReport> {
     let user = sources.user_file().into_iter().map(|path| (Layer::User, path));
     let projects = sources.project_files.iter().cloned().map(|path| (Layer::Project, path));
-    let report = |(layer, path): (Layer, PathBuf)| {
+    let report = |(layer, path): (Layer, std::path::PathBuf)| {
         let count = |severity| {
             let here = |problem: &&crate::config::Problem| {
                 problem.severity == severity && problem.origin.file.as_deref() == Some(&*path)
@@ -215,17 +140,4 @@ fn files(sources: &Sources, loaded: &Loaded) -> Vec<FileReport> {
         }
     };
     user.chain(projects).map(report).collect()
-}
-
-/// A model that nobody can reach cannot run, whatever the configuration says.
-fn conclude(report: &mut Report, config: &Config) {
-    let Some(model) = config.model.as_ref().filter(|_| report.model.can_run) else { return };
-    let provider = report.providers.iter().find(|provider| provider.name == model.provider);
-    if let Some(ProviderReport { reachable: Some(false), name, base_url, error, .. }) = provider {
-        let why = error.as_deref().unwrap_or("no answer");
-        report.model.can_run = false;
-        report.model.reason = Some(format!(
-            "{base_url} cannot be reached: {why}; check your connection or proxy, or [providers.{name}] base_url"
-        ));
-    }
 }

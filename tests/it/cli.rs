@@ -2,8 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the program reads")]
 
+mod doctor;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -144,91 +146,6 @@ fn config_check_of_a_good_file_says_so_and_of_none_fails() {
     let ran = Place::new().run(&["config", "check"], &[]);
     assert_eq!(ran.code, Some(0));
     assert!(ran.out.contains("there is no configuration file"), "{}", ran.out);
-}
-
-/// Answers every connection with 404, like a provider asked for its bare address; gives its port and what it was sent.
-fn provider() -> (u16, std::sync::mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (sender, requests) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let Ok(mut connection) = connection else { return };
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|n| n > 0) {
-                request.push(byte[0]);
-            }
-            if sender.send(String::from_utf8_lossy(&request).into_owned()).is_err() {
-                return;
-            }
-            let _ = connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        }
-    });
-    (port, requests)
-}
-
-fn doctor(place: &Place, env: &[(&str, &str)]) -> (Option<i32>, Json) {
-    let ran = place.run(&["doctor", "--json"], env);
-    assert!(!format!("{}{}", ran.out, ran.err).contains("canary"), "{}", ran.out);
-    (ran.code, serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err)))
-}
-
-#[test]
-fn doctor_says_that_a_model_with_a_key_and_an_answering_provider_can_run() {
-    let (port, requests) = provider();
-    let place = Place::new()
-        .user(&format!("model = \"openai/m\"\n[providers.openai]\nbase_url = \"http://127.0.0.1:{port}/v1\"\n"));
-    let env = [("OPENAI_API_KEY", "sk-canary")];
-    let (code, report) = doctor(&place, &env);
-    assert_eq!(code, Some(0), "{report:#}");
-    assert_eq!(report["model"]["id"], "openai/m");
-    assert_eq!(report["model"]["canRun"], true);
-    let openai = report["providers"].as_array().unwrap().iter().find(|it| it["name"] == "openai").unwrap().clone();
-    assert_eq!(
-        (&openai["key"], &openai["reachable"], &openai["status"]),
-        (&"present".into(), &true.into(), &404.into())
-    );
-    let request = requests.recv().unwrap();
-    assert!(request.starts_with("GET /v1 HTTP/1.1") && !request.contains("canary"), "{request}");
-    let ran = place.run(&["doctor"], &env);
-    assert_eq!(ran.code, Some(0));
-    assert!(ran.out.contains("openai/m") && ran.out.contains("can run"), "{}", ran.out);
-    assert!(!ran.out.contains('\u{1b}'), "no colours but on a terminal");
-    assert!(!ran.out.contains("canary"));
-}
-
-#[test]
-fn doctor_exits_with_1_and_the_mend_when_the_model_cannot_run() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let closed = format!("model = \"openai/m\"\n[providers.openai]\nbase_url = \"http://127.0.0.1:{closed}/v1\"");
-    for (user, env, words) in [
-        ("", None, "set ANTHROPIC_API_KEY"),
-        ("model = \"anthropic/m\"", None, "ANTHROPIC_API_KEY is not set"),
-        ("model = \"anthropc/m\"", None, "did you mean `anthropic`?"),
-        ("model = \"google/m\"", None, "GEMINI_API_KEY is not set"),
-        ("model = ", Some(("ANTHROPIC_API_KEY", "canary")), "config.toml:1:9"),
-        (&closed, Some(("OPENAI_API_KEY", "canary")), "cannot be reached"),
-    ] {
-        let (code, report) = doctor(&Place::new().user(user), env.as_slice());
-        assert_eq!((code, &report["model"]["canRun"]), (Some(1), &false.into()), "{user}");
-        let reason = report["model"]["reason"].as_str().unwrap();
-        assert!(reason.contains(words), "{user}: {reason}");
-        let asked = report["providers"].as_array().unwrap().iter().filter(|it| it.get("reachable").is_some());
-        // Ollama needs no key, and is at this machine's own address.
-        let asked = asked.filter(|it| it["name"] != "ollama");
-        assert_eq!(asked.count(), usize::from(user == closed), "an address is called only if its model could run");
-    }
-}
-
-#[test]
-fn doctor_names_the_files_in_effect_with_their_problems() {
-    let place = Place::new().user("[agent]\nmax_steps = 0\n").file("ropeway.toml", "[llm]\nhttp2 = false\n");
-    let (_, report) = doctor(&place, &[]);
-    assert_eq!(report["files"][0]["errors"], 1);
-    assert_eq!(report["files"][1]["warnings"], 1);
-    assert!(report["files"][1]["path"].as_str().unwrap().ends_with("/ropeway.toml"));
-    assert_eq!(report["problems"].as_array().unwrap().len(), 2);
 }
 
 #[test]

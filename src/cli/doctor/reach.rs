@@ -1,18 +1,18 @@
-//! Whether providers answer, all asked at once.
+//! Whether providers answer, all asked at once, by the client that a run would use.
 //!
-//! One request without a key and without content to each address; an answer of any status shows that it is reached.
+//! The question is the list of models: it costs nothing, needs the key, and says whether the selected model is there.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use reqwest::{Client, redirect};
-use url::Url;
 
-use super::ProviderReport;
-use crate::config::Config;
+use super::report::{ProviderReport, Report};
+use crate::config::{Config, ModelRef, ProviderConfig, ProviderKind};
+use crate::llm::catalogue::Facts;
+use crate::llm::client::{Client, ClientSettings};
+use crate::llm::{LlmError, LlmErrorKind};
 
-/// How long an answer may take.
+/// How long all answers together may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Fills in what is found. Providers that could not be asked anyway are left alone: nobody wants the address of a
@@ -22,45 +22,144 @@ pub(super) fn providers(reports: &mut [ProviderReport], config: &Config) -> anyh
     if asked.is_empty() || config.model.is_none() {
         return Ok(());
     }
-    // Fails only if there is one already, which then is used.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().redirect(redirect::Policy::none()).connect_timeout(LIMIT).timeout(LIMIT).build();
-    let client = match client {
-        Ok(client) => client,
-        Err(error) => {
-            for report in asked {
-                report.reachable = Some(false);
-                report.error = Some(cause(&error));
-            }
-            return Ok(());
-        }
-    };
+    let client = Client::new(ClientSettings::from(&config.llm));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let requests = asked.into_iter().filter_map(|report| {
+    let wanted = config.model.as_ref();
+    let questions = asked.into_iter().filter_map(|report| {
         let provider = config.providers.get(&report.name)?;
-        Some(ask(&client, &provider.base_url, report))
+        let model = wanted.filter(|model| model.provider == report.name);
+        Some(ask(&client, provider, model, report))
     });
-    runtime.block_on(join_all(requests));
+    runtime.block_on(join_all(questions));
+    // The look-up of a name cannot be stopped; nobody waits for it.
+    runtime.shutdown_background();
     Ok(())
 }
 
-async fn ask(client: &Client, url: &Url, report: &mut ProviderReport) {
+async fn ask(client: &Client, provider: &ProviderConfig, model: Option<&ModelRef>, report: &mut ProviderReport) {
     let began = Instant::now();
-    let answer = client.get(url.clone()).send().await;
+    let answer = tokio::time::timeout(LIMIT, client.probe(provider)).await;
+    let answer = answer.unwrap_or_else(|_| {
+        let message = format!("{}: no answer within {} s", provider.name, LIMIT.as_secs());
+        let hint = "check your connection, the proxy variables, and base_url";
+        Err(LlmError::new(LlmErrorKind::Timeout, message, hint))
+    });
     report.ms = Some((began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0);
-    report.reachable = Some(answer.is_ok());
     match answer {
-        Ok(answer) => report.status = Some(answer.status().as_u16()),
-        Err(error) if error.is_timeout() => report.error = Some(format!("no answer within {} s", LIMIT.as_secs())),
-        Err(error) => report.error = Some(cause(&error)),
+        Ok(probe) => {
+            report.reachable = Some(true);
+            report.status = Some(probe.status);
+            report.ms = Some((probe.elapsed.as_secs_f64() * 10_000.0).round() / 10.0);
+            report.models = probe.models.as_ref().map(Vec::len);
+            match &probe.models {
+                Some(list) if list.is_empty() => {
+                    report.error = Some("it answers, but not with a list of models".to_owned());
+                    report.mend = Some("check that base_url and kind fit this server".to_owned());
+                }
+                Some(list) => {
+                    if let Some(model) = model.filter(|model| !names(list, &model.model)) {
+                        report.error = Some(format!("it has no model `{}`", model.model));
+                        report.mend = Some(instead(provider.kind, &model.model, list));
+                    }
+                }
+                None => {}
+            }
+        }
+        Err(error) => {
+            report.reachable = Some(error.status.is_some());
+            report.status = error.status;
+            let whose = format!("{}: ", provider.name);
+            report.error = Some(error.message.strip_prefix(&whose).unwrap_or(&error.message).to_owned());
+            let variable = provider.api_key_env.as_deref().filter(|_| error.kind == LlmErrorKind::Auth);
+            report.mend = Some(match variable {
+                Some(variable) => format!("check the key in {variable}, then start the editor again"),
+                None => error.hint,
+            });
+        }
     }
 }
 
-/// The innermost reason: the outer ones only say that a request was made.
-fn cause(error: &dyn Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+/// Whether a list names a model; a dated name is its undated model, and Ollama's latest goes without a tag.
+fn names(list: &[Facts], model: &str) -> bool {
+    let dated = |long: &str, short: &str| {
+        long.strip_prefix(short).and_then(|rest| rest.strip_prefix('-')).is_some_and(|rest| {
+            rest.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit())
+                && rest.bytes().filter(u8::is_ascii_digit).count() == 8
+        })
+    };
+    list.iter().map(|facts| facts.name.as_str()).any(|name| {
+        name == model || name.strip_suffix(":latest") == Some(model) || dated(name, model) || dated(model, name)
+    })
+}
+
+/// What to do about a model that is not there.
+fn instead(kind: ProviderKind, model: &str, list: &[Facts]) -> String {
+    let get = match kind {
+        ProviderKind::Ollama => format!("`ollama pull {model}`, or set"),
+        _ => "set".to_owned(),
+    };
+    let mut near: Vec<(usize, &str)> =
+        list.iter().map(|facts| (strsim::osa_distance(&clipped(&facts.name), &clipped(model)), &*facts.name)).collect();
+    near.sort();
+    let near: Vec<_> = near.into_iter().take(3).map(|(_, name)| format!("`{}`", clipped(name))).collect();
+    format!("{get} `model` to one it has, such as {}", near.join(", "))
+}
+
+fn clipped(name: &str) -> String {
+    name.chars().take(80).collect()
+}
+
+/// A model that nobody can reach, whose key is refused or that its provider does not have cannot run, whatever the
+/// configuration says.
+pub(super) fn conclude(report: &mut Report, config: &Config) {
+    let Some(model) = config.model.as_ref().filter(|_| report.model.can_run) else { return };
+    let found = report.providers.iter().find(|provider| provider.name == model.provider);
+    let Some((provider, error)) = found.and_then(|provider| Some((provider, provider.error.as_deref()?))) else {
+        return;
+    };
+    let ProviderReport { name, base_url, .. } = provider;
+    let mend = provider.mend.as_deref().unwrap_or("try again");
+    let (certain, text) = match (provider.reachable, provider.status) {
+        (Some(false), _) => (
+            true,
+            format!(
+                "{base_url} cannot be reached: {error}; check your connection or proxy, or [providers.{name}] base_url"
+            ),
+        ),
+        (_, Some(401 | 403 | 407)) => (true, format!("{base_url} refuses it: {error}; {mend}")),
+        // A server that imitates OpenAI may take any name.
+        (_, Some(200..=299)) => {
+            let own = provider.kind == ProviderKind::OpenAi.name() && name != ProviderKind::OpenAi.name();
+            (provider.models.is_some_and(|count| count > 0) && !own, format!("{base_url}: {error}; {mend}"))
+        }
+        // Too busy, or ill: now or for a minute.
+        _ => (false, format!("{base_url} does not work just now: {error}; {mend}")),
+    };
+    if certain {
+        report.model.can_run = false;
+        report.model.reason = Some(text);
+    } else {
+        report.model.doubt = Some(text);
     }
-    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dated_name_and_a_latest_tag_are_the_model() {
+        let list = ["claude-opus-5-5-20260922", "qwen3:latest", "gpt-6-sol"].map(Facts::named);
+        for (model, there) in [
+            ("claude-opus-5-5", true),
+            ("claude-opus-5-5-20260922", true),
+            ("claude-opus-5", false),
+            ("qwen3", true),
+            ("gpt-6-sol-2026-08-01", true),
+            ("gpt-6", false),
+            ("", false),
+        ] {
+            assert_eq!(names(&list, model), there, "{model}");
+        }
+    }
 }
