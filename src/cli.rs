@@ -15,6 +15,7 @@ mod run;
 mod serve;
 mod terminal;
 mod tokens;
+mod words;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -86,6 +87,8 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         Some(Command::Tokens(args)) => tokens::tokens(&args, env),
         Some(Command::Config { command }) => config::config(&command, env),
         Some(Command::Policy { command }) => policy::policy(&command, env),
+        Some(Command::Completions { shell }) => words::completions(shell),
+        Some(Command::Man(args)) => words::man(&args),
     }
 }
 

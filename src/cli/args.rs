@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// A language server that carries a coding agent.
 ///
@@ -45,6 +46,13 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Print the completions of a shell
+    Completions {
+        /// Whose
+        shell: Shell,
+    },
+    /// Print a manual page, or write all of them
+    Man(ManArgs),
 }
 
 #[derive(Debug, Default, ClapArgs)]
@@ -150,6 +158,16 @@ state {path, present, writable, bytes, files, more, openToOthers, error?}, recor
 inBackground}, sandbox {level, overlay, reason?, mend?}, watching {supported, maxFolders?, maxWatchers?, reason?}, \
 environment [{name, value?, problem?}], and findings [{area, state: ok|note|bad, text, mend?}], which are what is \
 printed without --json. The exit status is 1 if the selected model cannot run.";
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ManArgs {
+    /// Write the pages of all commands into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(super) dir: Option<PathBuf>,
+    /// Whose page; without, that of ropeway itself
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+}
 
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = DOCTOR_JSON)]

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the program reads")]
 
 mod doctor;
+mod words;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
