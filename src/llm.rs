@@ -4,8 +4,8 @@
 //! `anthropic`, `google` and `ollama` implement, each a feature of the build: a request in, bytes out; bytes in, events
 //! out; no socket. `body`, `few`, `fields`, `surrogates`, `scan` and `calls` are what they share, and `failure` turns an error body of any vendor into one sentence. `sse` finds the
 //! events in a body and `reader` joins it to a decoder, so that a whole response can be read from a file
-//! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider and `live` is a response on its
-//! way in. `client` is the one door: `answers` remembers (on disk: `kept`), `flight` lets equal calls be one, and `attempt` asks, as
+//! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider, `turnover` has it wait for a
+//! connection that is coming back, and `live` is a response on its way in. `client` is the one door: `answers` remembers (on disk: `kept`), `flight` lets equal calls be one, and `attempt` asks, as
 //! `retry`, `breaker` and `pace` (with the provider's own `allowance`) allow; what is known of a provider is in `peer`,
 //! counted in `traffic`. `stream` is what the caller reads. `prefix` notices what spoils the provider's prompt cache and
 //! `secrets` keeps keys out of what is said. `count` says how many tokens a request will have. `models` is a table, and
@@ -61,6 +61,7 @@ mod stream;
 mod surrogates;
 mod traffic;
 pub mod transport;
+mod turnover;
 pub mod types;
 
 pub use self::client::{Call, Client, ClientSettings, Counters, Probe, RetryNotice, Target};

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use reqwest::Response;
 
 use crate::llm::failure::{Again, Failure};
@@ -17,14 +16,13 @@ use crate::llm::reader::Spares;
 use crate::llm::secrets::Secrets;
 use crate::llm::stream::Timing;
 use crate::llm::transport::{read, spell};
+use crate::llm::turnover::give_back;
 use crate::llm::{LlmError, LlmErrorKind, StreamEvent};
 
 /// The most bytes of one response.
 const MAX_STREAM: usize = 64 << 20;
 /// Signs of life without content keep a stream alive for this many idle limits.
 const SILENCE: u32 = 10;
-/// How long the end of a body may take after the protocol's end, before its connection is given up.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// The events of one response. Dropping it cancels the request.
 pub(crate) struct Live {
@@ -150,7 +148,13 @@ impl Live {
         let Some(response) = &mut self.response else { return };
         let chunk = match read(response, self.idle).await {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return self.over(None),
+            Ok(None) => {
+                // Its connection may not be back yet.
+                if let Some(response) = self.response.take() {
+                    give_back(response);
+                }
+                return self.over(None);
+            }
             Err(failure) => return self.over(Some(failure)),
         };
         self.received += chunk.len();
@@ -199,27 +203,11 @@ impl Live {
         self.failed = Some(failure);
     }
 
-    /// The answer is complete. Its connection is only given back to the pool once the body has been read to the end,
-    /// and that may still be on its way.
+    /// The answer is complete.
     fn settle(&mut self) {
         self.permit = None;
-        let Some(mut response) = self.response.take() else { return };
-        while let Some(chunk) = response.chunk().now_or_never() {
-            match chunk {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return,
-            }
-        }
-        if response.version() == reqwest::Version::HTTP_11 {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "ends itself after a second and touches nothing but its socket"
-            )]
-            tokio::spawn(async move {
-                let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
-                // If it takes longer the connection is closed, which costs the next request a handshake.
-                let _ = tokio::time::timeout(SETTLE, rest).await;
-            });
+        if let Some(response) = self.response.take() {
+            give_back(response);
         }
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use tower_service::Service;
 use crate::config::ProviderConfig;
 use crate::llm::endpoint::{is_loopback, url};
 use crate::llm::failure::{Again, Failure, MAX_ERROR_BODY, clip};
+use crate::llm::turnover::Turnover;
 use crate::llm::{LlmError, LlmErrorKind};
 
 const USER_AGENT: &str = concat!("ropeway/", env!("CARGO_PKG_VERSION"));
@@ -45,11 +45,11 @@ struct PoolKey {
     tls: bool,
 }
 
-/// A client and the count of its connections.
+/// A client and what is seen of its connections.
 #[derive(Debug, Default)]
 struct Pool {
     client: OnceCell<reqwest::Client>,
-    opened: Arc<AtomicU64>,
+    turnover: Arc<Turnover>,
 }
 
 /// The clients of all providers.
@@ -73,7 +73,7 @@ impl Transport {
     pub fn connections(&self, provider: Option<&str>) -> u64 {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = pools.iter().filter(|(key, _)| provider.is_none_or(|name| key.provider == name));
-        wanted.map(|(_, pool)| pool.opened.load(Ordering::Relaxed)).sum()
+        wanted.map(|(_, pool)| pool.turnover.opened()).sum()
     }
 
     /// Opens a connection ahead of a request, unless one is open. What is sent has no body, no key and no header of
@@ -82,10 +82,11 @@ impl Transport {
         let Ok(url) = url(provider, "") else { return false };
         let pool = self.pool(provider);
         let Ok(client) = self.client(&pool, provider).await else { return false };
-        let before = pool.opened.load(Ordering::Relaxed);
+        let before = pool.turnover.opened();
+        let _unplaced = pool.turnover.asks();
         let asked = tokio::time::timeout(provider.timeouts.connect + WARM, client.head(url).send()).await;
         tracing::debug!(provider = provider.name, ok = matches!(asked, Ok(Ok(_))), "connection opened ahead");
-        pool.opened.load(Ordering::Relaxed) > before
+        pool.turnover.opened() > before
     }
 
     fn pool(&self, provider: &ProviderConfig) -> Arc<Pool> {
@@ -102,7 +103,7 @@ impl Transport {
     async fn client<'p>(&self, pool: &'p Pool, provider: &ProviderConfig) -> Result<&'p reqwest::Client, Failure> {
         pool.client
             .get_or_try_init(|| async {
-                let builder = self.builder(provider, Arc::clone(&pool.opened));
+                let builder = self.builder(provider, Arc::clone(&pool.turnover));
                 // Reading the machine's certificates takes milliseconds of disk and of one core.
                 let built = tokio::task::spawn_blocking(move || {
                     install_crypto();
@@ -124,7 +125,7 @@ impl Transport {
     fn builder(
         &self,
         provider: &ProviderConfig,
-        opened: Arc<AtomicU64>,
+        turnover: Arc<Turnover>,
     ) -> impl FnOnce() -> reqwest::ClientBuilder + Send + 'static {
         let (connect, max_idle, http2) = (provider.timeouts.connect, self.max_idle_per_host, self.http2);
         let loopback = is_loopback(&provider.base_url);
@@ -141,7 +142,7 @@ impl Transport {
                 .tcp_keepalive(Duration::from_secs(30))
                 .pool_max_idle_per_host(max_idle)
                 .pool_idle_timeout(unused)
-                .connector_layer(Counting(opened));
+                .connector_layer(Counting(turnover));
             builder = if http2 {
                 builder
                     .http2_keep_alive_interval(PING_EVERY)
@@ -186,11 +187,15 @@ impl Transport {
         let pool = self.pool(provider);
         let client = self.client(&pool, provider).await?;
         // Whether this very request gets a pooled connection is not told; that there is none yet is certain.
-        let pooled = pool.opened.load(Ordering::Relaxed) > 0;
+        let pooled = pool.turnover.opened() > 0;
         let limit = provider.timeouts.first_byte;
+        let (body, _unplaced) = pool.turnover.body(body, pool.turnover.asks());
         let request = client.request(method, url).headers(headers).body(body);
         match tokio::time::timeout(limit, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(mut response)) => {
+                pool.turnover.answered(&mut response);
+                Ok(response)
+            }
             Ok(Err(error)) => Err(not_sent(&error, pooled, provider.timeouts.connect)),
             Err(_) => Err(Failure::new(
                 LlmErrorKind::Timeout,
@@ -337,29 +342,30 @@ pub(crate) fn spell(limit: Duration) -> String {
     }
 }
 
-/// Counts what the connector is asked for.
+/// The connector with an eye on it.
 #[derive(Clone, Debug)]
-struct Counting(Arc<AtomicU64>);
+struct Counting(Arc<Turnover>);
 
 impl<S> Layer<S> for Counting {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, opened: Arc::clone(&self.0) }
+        Counted { inner, turnover: Arc::clone(&self.0) }
     }
 }
 
-/// A connector whose successes are counted.
+/// A connector that opens only what is needed, and whose successes are counted.
 #[derive(Clone, Debug)]
 struct Counted<S> {
     inner: S,
-    opened: Arc<AtomicU64>,
+    turnover: Arc<Turnover>,
 }
 
 impl<S, R> Service<R> for Counted<S>
 where
-    S: Service<R>,
+    S: Service<R, Error = Box<dyn Error + Send + Sync>> + Clone + Send + 'static,
     S::Future: Future<Output = Result<S::Response, S::Error>> + Send + 'static,
+    R: Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -370,11 +376,14 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let connecting = self.inner.call(request);
-        let opened = Arc::clone(&self.opened);
+        let turnover = Arc::clone(&self.turnover);
+        // The one that was found ready has to be the one that is called.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
-            let connection = connecting.await?;
-            opened.fetch_add(1, Ordering::Relaxed);
+            turnover.hold().await?;
+            let connection = inner.call(request).await?;
+            turnover.opens();
             Ok(connection)
         })
     }

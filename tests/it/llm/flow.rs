@@ -4,7 +4,7 @@ use serde_json::json;
 
 use ropeway::llm::{Client, ClientSettings, Stop, StreamEvent, Usage};
 
-use super::{BOTH, KEY, ask, client, drain, hello, provider, quiet, settings};
+use super::{BOTH, EVERY, KEY, ask, client, drain, hello, provider, quiet, settings};
 use crate::support::model::{Model, Protocol, Turn, anthropic, openai};
 
 #[tokio::test]
@@ -94,21 +94,62 @@ async fn a_complete_call_is_given_while_the_response_goes_on() {
     answer.end();
 }
 
-#[tokio::test]
-async fn one_connection_serves_many_turns() {
-    for protocol in BOTH {
+/// How many connections they open at most, for each protocol.
+async fn two_hundred_steps(most: usize) {
+    for protocol in EVERY {
         let model = Model::start();
-        model.script((0..5).map(|_| Turn::text("a")));
-        let (client, provider) = (client(), provider(&model, protocol));
-        for _ in 0..5 {
-            ask(&client, &provider, &hello()).await.unwrap();
+        model.answer_with(|_| Some(Turn::text("a")));
+        let (client, provider, hello) = (client(), provider(&model, protocol), hello());
+        for _ in 0..200 {
+            ask(&client, &provider, &hello).await.unwrap();
         }
-        // The pool may race a new connection against one that is just being given back, but not each time.
-        assert!(model.connections() < 5, "{} connections", model.connections());
         let counters = client.counters();
-        assert_eq!((counters.requests, counters.retries), (5, 0));
-        assert!((1..5).contains(&counters.connections) && counters.reuse_rate() > 0.0, "{counters:?}");
+        assert!(model.connections() <= most, "{protocol:?}: {} connections", model.connections());
+        assert_eq!((counters.requests, counters.retries), (200, 0));
+        assert!(counters.reuse_rate() > 0.97, "{counters:?}");
     }
+}
+
+#[tokio::test]
+async fn one_connection_serves_two_hundred_steps() {
+    two_hundred_steps(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn hardly_more_do_on_several_threads() {
+    // A thread that waits for a core may hold its connection for longer than is waited for.
+    two_hundred_steps(4).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_body_is_waited_for_before_one_more_connection_is_opened() {
+    let model = Model::start();
+    let (client, provider, hello) = (client(), provider(&model, Protocol::Anthropic), hello());
+    for _ in 0..20 {
+        let (reply, response) = tokio::join!(
+            async {
+                let (_, mut reply) = model.expect().await;
+                reply.sse();
+                for event in Turn::text("a").events(Protocol::Anthropic) {
+                    reply.send(event);
+                }
+                reply
+            },
+            ask(&client, &provider, &hello),
+        );
+        response.unwrap();
+        // The next request is there before the end of the body is.
+        model.script([Turn::text("b")]);
+        let end = async {
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+            reply.end();
+        };
+        let (response, ()) = tokio::join!(ask(&client, &provider, &hello), end);
+        response.unwrap();
+    }
+    assert_eq!(model.connections(), 1);
 }
 
 #[tokio::test]
