@@ -124,6 +124,11 @@ impl EditSet {
         self.edits.iter().fold(self.base_len, |len, edit| len - edit.range.len() + edit.text.len())
     }
 
+    /// Bytes removed and added.
+    pub fn weight(&self) -> usize {
+        self.edits.iter().map(|edit| edit.range.len() + edit.text.len()).sum()
+    }
+
     /// The edits, in order.
     pub fn edits(&self) -> &[Edit] {
         &self.edits

@@ -2,7 +2,7 @@
 
 use super::Workspace;
 use super::carry::Carried;
-use super::entry::{Entry, Phase, Sent, Want};
+use super::entry::{Dropped, Entry, Phase, Sent, Want};
 use super::protected::Protection;
 use crate::ids::{DocVersion, RunId};
 use crate::paths::{WsPath, file_path};
@@ -151,12 +151,21 @@ impl Workspace {
         if entry.want != Want::Text {
             return;
         }
+        let Sent { carried: mut jumped, dropped, .. } = *sent;
         let now = entry.carried.base.clone();
-        entry.carried = sent.carried;
         // Made by the editor, but not filled.
         entry.exists |= open;
-        let moved = entry.carried.jump(&now);
-        area.moved(path, moved, &now);
+        let lost = Dropped::all(jumped.jump(&now), &now);
+        // Carried keystroke by keystroke is exact; but where the editor showed the edits for a moment and took them
+        // back, they have met themselves on that way.
+        let lost = if entry.carried.edits.weight() < jumped.edits.weight() {
+            entry.carried = jumped;
+            lost
+        } else {
+            dropped
+        };
+        let source = entry.source(path).clone();
+        area.drop_edits(&source, lost);
     }
 }
 

@@ -56,6 +56,9 @@ impl Area {
             self.land_text(path, after, *counter);
             return;
         }
+        if let Phase::Sent(sent) = &mut entry.phase {
+            sent.dropped.iter_mut().for_each(|dropped| dropped.follow(edit, after));
+        }
         if entry.carried.base.len() == before.len() {
             let moved = entry.carried.follow(edit, after);
             self.moved(&seen, moved, after);

@@ -152,16 +152,11 @@ impl Workspace {
 fn came_among_others(sent: &Sent, now: &Text) -> bool {
     let ours = &sent.carried.edits;
     let (from_base, from_expected) = (difference(&sent.carried.base, now), difference(&sent.expected, now));
-    let nearer = size(&from_base).saturating_sub(size(&from_expected));
+    let nearer = from_base.weight().saturating_sub(from_expected.weight());
     let Ok(inverse) = ours.invert(&sent.carried.base) else { return false };
     let added: usize = inverse.edits().iter().map(|edit| edit.range.len()).sum();
     let lost: usize = inverse.edits().iter().map(|edit| removed_from(&from_expected, &edit.range)).sum();
-    2 * nearer > size(ours) && (added == 0 || 2 * lost < added)
-}
-
-/// Bytes removed and added.
-fn size(edits: &EditSet) -> usize {
-    edits.edits().iter().map(|edit| edit.range.len() + edit.text.len()).sum()
+    2 * nearer > ours.weight() && (added == 0 || 2 * lost < added)
 }
 
 /// Bytes of `range` that the edits remove.

@@ -1,5 +1,7 @@
 //! Staging: what a run wants to change, kept apart until it is delivered.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use super::carry::{self, Carried};
@@ -312,7 +314,11 @@ impl Area {
     fn clear_conflicts(&mut self, path: &WsPath, edits: &EditSet, text: &Text) {
         let Some(known) = self.conflicts.get_mut(path) else { return };
         let staged = self.files.get(path).map(|entry| &entry.carried.edits);
-        let lines = |range: &std::ops::Range<usize>| text.line_at(range.start)..=text.line_at(range.end);
+        // What ends where a line begins does not touch that line.
+        let lines = |range: &Range<usize>| {
+            let end = if range.is_empty() { range.end } else { range.end - 1 };
+            text.line_at(range.start)..=text.line_at(end)
+        };
         known.retain(|dropped| {
             let at = match staged {
                 Some(staged) if dropped.at.end <= staged.base_len() => staged.map_range(dropped.at.clone()),
