@@ -9,10 +9,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[cfg(unix)]
-pub use self::unix::{is_local, list, mark, mark_at, read_below, read_small};
+pub use self::unix::{folder_mark_at, is_local, list, mark, mark_at, read_below, read_small, stands_at};
 
 #[cfg(not(unix))]
-pub use self::portable::{is_local, list, mark, mark_at, read_below, read_small};
+pub use self::portable::{folder_mark_at, is_local, list, mark, mark_at, read_below, read_small, stands_at};
 use super::Kind;
 use super::root::Root;
 
@@ -101,6 +101,16 @@ mod unix {
             FileType::Directory => Some(Mark { size: 0, mtime: 0, ctime: 0, ..mark }),
             _ => Some(mark),
         }
+    }
+
+    /// The mark of the folder that a whole path leads to, which changes with its names; `None` if there is none.
+    pub fn folder_mark_at(path: &Path) -> Option<Mark> {
+        rustix::fs::statat(CWD, path, AtFlags::empty()).ok().map(|stat| Mark::of(&stat))
+    }
+
+    /// Whether anything stands at a whole path, be it a link that leads nowhere.
+    pub fn stands_at(path: &Path) -> bool {
+        rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Reads the folder `rel` below a root: `each` gets its names in no order. The mark is from before the reading.
@@ -215,6 +225,16 @@ mod portable {
         let found = std::fs::metadata(path).ok()?;
         let mark = Mark::of(&found);
         Some(if found.is_dir() { Mark { size: 0, mtime: 0, ctime: 0, ..mark } } else { mark })
+    }
+
+    /// The mark of the folder that a whole path leads to, which changes with its names; `None` if there is none.
+    pub fn folder_mark_at(path: &Path) -> Option<Mark> {
+        std::fs::metadata(path).ok().map(|found| Mark::of(&found))
+    }
+
+    /// Whether anything stands at a whole path, be it a link that leads nowhere.
+    pub fn stands_at(path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_ok()
     }
 
     /// Reads the folder `rel` below a root: `each` gets its names in no order. The mark is from before the reading.

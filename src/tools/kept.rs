@@ -10,6 +10,7 @@
 
 mod folder;
 pub mod list;
+mod outside;
 mod rules;
 mod steps;
 mod sweep;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::walk::MAX_FILES;
-use super::rules::{Found, Ground, Outside, Rules, Verdict, read_below};
+use super::outside::Outside;
+use super::rules::{Found, Ground, Rules, Verdict, read_below};
 use crate::paths::listing::{self, Mark};
 use crate::paths::{Kind, Root};
 use crate::watch::{Unwatched, Watched, Watcher};

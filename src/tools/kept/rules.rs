@@ -8,13 +8,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder, gitconfig_excludes_path};
 
+use super::outside::{Absent, Outside};
 use crate::paths::Root;
-use crate::paths::listing::{self, Mark};
+use crate::paths::listing;
 
 /// Names that mean rules. The order of the files among them is that of [`Level::files`].
 const FILES: [&str; 3] = [".rgignore", ".ignore", ".gitignore"];
@@ -75,42 +75,19 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Ground {
     user: Gitignore,
-    user_file: Option<PathBuf>,
     /// Files whose coming, going or changing changes the rules.
     outside: Vec<Outside>,
-}
-
-/// A file that rules come from, or may come from, and that no list of a folder shows.
-#[derive(Debug)]
-pub(super) struct Outside {
-    file: PathBuf,
-    mark: Option<Mark>,
-    /// Whether a further change would show in the mark.
-    sure: bool,
-}
-
-impl Outside {
-    pub(super) fn look(file: &Path) -> Self {
-        let now = SystemTime::now();
-        let mark = listing::mark_at(file);
-        Self { file: file.to_owned(), mark, sure: !mark.is_some_and(|mark| mark.is_fresh_at(now)) }
-    }
-
-    pub(super) fn is_there(&self) -> bool {
-        self.mark.is_some()
-    }
-
-    fn holds(&self) -> bool {
-        self.sure && listing::mark_at(&self.file) == self.mark
-    }
+    /// Where names that would change them do not stand.
+    absent: Vec<Absent>,
 }
 
 impl Ground {
     /// The rules above `folder`, a whole path.
     pub(super) fn above(folder: &Path) -> (Self, Rules) {
-        let user_file = gitconfig_excludes_path();
-        let mut ground = Self { user: Gitignore::empty(), user_file, outside: Vec::new() };
-        if let Some(file) = ground.user_file.clone() {
+        let mut ground = Self { user: Gitignore::empty(), outside: Vec::new(), absent: Vec::new() };
+        // Before they are read: a change meanwhile then shows.
+        ground.outside.extend(git_settings().iter().map(|file| Outside::look(file)));
+        if let Some(file) = gitconfig_excludes_path() {
             ground.outside.push(Outside::look(&file));
             // Its patterns hold from the current folder, wherever that is; so does ripgrep.
             let base = Path::new(".").canonicalize().unwrap_or_default();
@@ -120,13 +97,16 @@ impl Ground {
         let folders: Vec<&Path> = folder.ancestors().skip(1).collect();
         for folder in folders.into_iter().rev() {
             let mut found = Found::default();
-            for name in FILES.into_iter().chain([".git", ".jj"]) {
+            let names = [FILES[0], FILES[1], FILES[2], ".git", ".jj"];
+            let absent = Absent::of(folder, &names);
+            for name in names.into_iter().filter(|name| !absent.has(name)) {
                 let outside = Outside::look(&folder.join(name));
-                if outside.mark.is_some() {
+                if outside.is_there() {
                     found.note(name);
                 }
                 ground.outside.push(outside);
             }
+            ground.absent.push(absent);
             rules = rules.below(folder, found, &mut ground.outside, |name| {
                 listing::read_small(&folder.join(name), MAX_BYTES).ok()
             });
@@ -140,8 +120,8 @@ impl Ground {
     }
 
     /// Whether everything outside still is as it was.
-    pub(super) fn holds(&self) -> bool {
-        gitconfig_excludes_path() == self.user_file && self.outside.iter().all(Outside::holds)
+    pub(super) fn holds(&mut self) -> bool {
+        self.outside.iter().all(Outside::holds) && self.absent.iter_mut().all(Absent::holds)
     }
 }
 
@@ -215,6 +195,14 @@ fn verdict<T>(found: &Match<T>) -> Option<Verdict> {
         Match::Ignore(_) => Some(Verdict::Out),
         Match::Whitelist(_) => Some(Verdict::In),
     }
+}
+
+/// The settings of git that may name a file of rules, which [`gitconfig_excludes_path`] reads.
+fn git_settings() -> Vec<PathBuf> {
+    let home = std::env::home_dir();
+    let xdg = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let xdg = xdg.or_else(|| home.as_ref().map(|home| home.join(".config")));
+    [home.map(|home| home.join(".gitconfig")), xdg.map(|xdg| xdg.join("git/config"))].into_iter().flatten().collect()
 }
 
 /// A matcher for the lines of one file; lines that are no patterns say nothing.

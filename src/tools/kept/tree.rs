@@ -234,13 +234,14 @@ impl Tree {
         if self.lost || !self.look_at_loose(threads, &mut dirty) {
             return Fate::Lost;
         }
+        if dirty.is_empty() {
+            return Fate::Same;
+        }
         if !dirty.iter().all(|place| self.reread(*place)) || self.folders.len() > 2 * self.alive() + 1_000 {
             return Fate::Lost;
         }
         let before = self.list.clone();
-        if !dirty.is_empty() {
-            self.finish(true);
-        }
+        self.finish(true);
         if self.list.len() > MAX_FILES || self.list.more {
             return Fate::Lost;
         }
