@@ -46,6 +46,12 @@ impl Dir {
         self.0.as_fd()
     }
 
+    /// Device and inode: another folder that comes to have the same name differs in them.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
+        rustix::fs::fstat(self.fd()).ok().map(|stat| (stat.st_dev as u64, stat.st_ino as u64))
+    }
+
     /// Whether what is asked about here is answered by this machine, so that a look at a file takes microseconds.
     /// A network or user-space file system may take for ever; what cannot be told counts as one.
     pub(super) fn is_local(&self) -> bool {

@@ -27,6 +27,11 @@ impl Dir {
         if path.is_dir() { Ok(Self(path.to_owned())) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
 
+    /// Device and inode: the system tells neither.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        None
+    }
+
     /// Whether what is asked about here is answered by this machine: it cannot be told.
     pub(super) fn is_local(&self) -> bool {
         false

@@ -43,6 +43,11 @@ impl Root {
         &self.path
     }
 
+    /// Device and inode of the folder, where the system tells them: another one under the same name is another folder.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        self.dir.identity()
+    }
+
     /// Whether a look at one of its files never waits for another machine.
     pub fn is_local(&self) -> bool {
         self.local

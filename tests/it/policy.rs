@@ -91,7 +91,18 @@ fn what_was_allowed_for_good_is_listed_counts_and_can_be_taken_back() {
     let state = place.0.path().join("state");
     std::fs::create_dir(&state).unwrap();
     let root = std::fs::canonicalize(place.0.path()).unwrap();
-    let entry = |argv: Value| json!({"since": 1, "what": {"root": root, "cwd": "", "parts": [["", argv, []]]}});
+    #[cfg(unix)]
+    let identity = {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(&root).unwrap();
+        json!([found.dev(), found.ino()])
+    };
+    #[cfg(not(unix))]
+    let identity = Value::Null;
+    let entry = |argv: Value| {
+        let what = json!({"root": root, "identity": identity, "cwd": "", "parts": [["", argv, []]]});
+        json!({"since": 1, "what": what})
+    };
     let entries = json!([entry(json!(["ls", "-l"])), entry(json!(["touch", "x"]))]);
     let file = state.join("approvals.json");
     std::fs::write(&file, json!({"version": 1, "allowed": entries}).to_string()).unwrap();

@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Lasting {
     /// The workspace folder it is for, as an absolute path without links.
     root: String,
+    /// Its device and inode: what was said of a folder does not hold for one that is put in its place.
+    identity: Option<(u64, u64)>,
     /// The folder below it in which the line runs.
     cwd: String,
     /// The commands, each with what stands before it, its words and its redirects.
@@ -47,11 +49,12 @@ impl Lasting {
             let sign = part.joint.map_or("", command::Joint::sign);
             (sign.to_owned(), part.argv.clone(), part.redirects.iter().map(|one| (*one).to_owned()).collect())
         });
-        Some(Self { root, cwd: cwd.rel().to_owned(), parts: parts.collect() })
+        Some(Self { root, identity: cwd.root().identity(), cwd: cwd.rel().to_owned(), parts: parts.collect() })
     }
 
     #[cfg(test)]
     pub(crate) fn move_to(&mut self, root: &str) {
+        self.identity = None;
         root.clone_into(&mut self.root);
     }
 

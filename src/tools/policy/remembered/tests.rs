@@ -46,6 +46,26 @@ fn what_was_allowed_is_found_again_as_the_whole_line_in_its_folder() {
 
 #[cfg(unix)]
 #[test]
+fn what_was_allowed_in_a_folder_does_not_hold_for_one_that_took_its_place() {
+    let (dir, file) = place();
+    let folder = dir.path().join("project");
+    let here = || {
+        let cwd = Roots::new(vec![Root::open("root", &folder).unwrap()]).tops().remove(0);
+        Lasting::new(&Line::read("ls").simple.unwrap(), &cwd).unwrap()
+    };
+    std::fs::create_dir(&folder).unwrap();
+    file.add(&here()).unwrap();
+    assert_eq!(file.holds(&here()), Ok(true));
+    std::fs::rename(&folder, dir.path().join("kept")).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(file.holds(&here()), Ok(false), "another folder of the same name");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(dir.path().join("kept"), &folder).unwrap();
+    assert_eq!(file.holds(&here()), Ok(true));
+}
+
+#[cfg(unix)]
+#[test]
 fn the_file_is_for_the_user_alone() {
     use std::os::unix::fs::PermissionsExt;
     let (_dir, file) = place();
