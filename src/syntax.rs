@@ -22,7 +22,7 @@ use tree_sitter::{InputEdit, ParseOptions, Parser, Point, Tree};
 
 use crate::text::{Text, diff};
 
-pub use self::cache::Parses;
+pub use self::cache::{Parses, SharedParses};
 pub use self::language::Language;
 pub use self::names::{Name, Use, names};
 pub use self::outline::{Kind, Outline, Symbol, enclosing, outline};

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::llm::client::Client;
 use crate::llm::count::Calibration;
 use crate::metrics::Metrics;
+use crate::syntax::SharedParses;
 use crate::tokens::counter::Counter;
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
@@ -37,6 +38,8 @@ pub struct Services {
     pub lists: Lists,
     /// Outlines of files, by content.
     pub outlines: Arc<Outlines>,
+    /// Syntax trees of what runs look at.
+    pub parses: Arc<SharedParses>,
     /// Where commands run.
     pub sandbox: Arc<Sandbox>,
     /// What the editor last reported.

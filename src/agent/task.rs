@@ -57,7 +57,7 @@ impl Task {
     /// Gives the outcome, and the files of which nobody knows yet whether they were changed.
     pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
         let host = &self.services.host;
-        let parses = Arc::new(Parses::new());
+        let parses = self.services.parses.share();
         let ((), gathered) = tokio::join!(
             super::models::learn(&self.services.llm, &self.config, self.model.as_ref()),
             self.gather(&parses)

@@ -94,6 +94,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         results: ResultStore::new(),
         lists: Lists::default(),
         outlines: Arc::default(),
+        parses: Arc::default(),
         sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
         host: Arc::new(Headless::new(disk, roots)),

@@ -69,6 +69,7 @@ impl Agent {
             results: ResultStore::new(),
             lists: Lists::default(),
             outlines: Arc::default(),
+            parses: Arc::default(),
             sandbox,
             diagnostics: diagnostics.clone(),
             host,

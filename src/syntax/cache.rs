@@ -1,9 +1,9 @@
 //! The last trees, so that the next one of the same file is made from what changed.
 //!
-//! A few files are enough: a run edits one place after the other. Each run has its own trees, which go when it ends: a
-//! tree takes many times the bytes of its text, and at rest nobody needs one.
+//! A few files are enough: a run edits one place after the other. All runs that go on share them, because a tree takes
+//! many times the bytes of its text; at rest nobody needs one, so they go with the last run.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::{Language, ParseError, Parsed, parse};
 use crate::paths::WsPath;
@@ -18,6 +18,22 @@ const MAX_WEIGHT: usize = 16 << 20;
 /// The last trees by file.
 #[derive(Debug, Default)]
 pub struct Parses(Mutex<Vec<Kept>>);
+
+/// The trees of the runs that go on.
+#[derive(Debug, Default)]
+pub struct SharedParses(Mutex<Weak<Parses>>);
+
+impl SharedParses {
+    /// Those there are; without any, none yet. They go with the last of those who were given them.
+    pub fn share(&self) -> Arc<Parses> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let parses = Arc::default();
+            *shared = Arc::downgrade(&parses);
+            parses
+        })
+    }
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -87,6 +103,19 @@ impl Parses {
 mod tests {
     use super::*;
     use crate::paths::{Root, Roots};
+
+    #[test]
+    fn runs_that_overlap_share_their_trees_and_the_last_takes_them_along() {
+        let shared = SharedParses::default();
+        let (one, other) = (shared.share(), shared.share());
+        assert!(Arc::ptr_eq(&one, &other));
+        let gone = Arc::downgrade(&one);
+        drop(one);
+        assert!(Arc::ptr_eq(&other, &shared.share()));
+        drop(other);
+        assert!(gone.upgrade().is_none());
+        assert_eq!(shared.share().kept(), (0, 0));
+    }
 
     #[test]
     fn a_few_trees_are_kept_the_last_used_longest() {
