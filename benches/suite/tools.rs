@@ -30,7 +30,7 @@ type Call = (&'static str, Value);
 struct Desk {
     context: ToolContext,
     tools: Toolset,
-    runtime: tokio::runtime::Runtime,
+    runtime: Arc<tokio::runtime::Runtime>,
 }
 
 pub fn measure(report: &mut Report) {
@@ -53,7 +53,7 @@ pub fn measure(report: &mut Report) {
         on_staged: Arc::new(|_| {}),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let desk = Desk { context, tools: Registry::builtin().select(None, &[]), runtime };
+    let desk = Desk { context, tools: Registry::builtin().select(None, &[]), runtime: Arc::new(runtime) };
     // What a user has who has set nothing.
     let slots = ToolsConfig::default().parallel();
     let (parallel, serial) = (Scheduler::new(slots), Scheduler::new(1));
@@ -81,6 +81,10 @@ pub fn measure(report: &mut Report) {
     }
     report.beside("24 reads", "ms", Figure::of(ours), ("plain threads", Figure::of(floor)), "≤ 1.5 × floor");
 
+    // As `tools.max_parallel = 1` has it: one call at a time, and one thread in it.
+    let limits = ToolLimits { threads: 1, ..desk.context.limits };
+    let context = ToolContext { limits, lists: Lists::default(), ..desk.context.clone() };
+    let strict = Desk { context, tools: desk.tools.clone(), runtime: desk.runtime.clone() };
     let mut mixed = reads[..8].to_vec();
     mixed.push(("glob", json!({"pattern": "**/*.toml"})));
     mixed.push(("list_dir", json!({})));
@@ -96,8 +100,10 @@ pub fn measure(report: &mut Report) {
         let times = if calls.len() > 4 { 1 } else { 200 };
         let (mut beside, mut alone) = (Vec::new(), Vec::new());
         for round in 0..=ROUNDS {
-            let batches = |scheduler: &Scheduler| desk.time(|| (0..times).for_each(|_| desk.batch(scheduler, calls)));
-            let (one, other) = (batches(&parallel) / times as f64, batches(&serial) / times as f64);
+            let batches = |desk: &Desk, scheduler: &Scheduler| {
+                desk.time(|| (0..times).for_each(|_| desk.batch(scheduler, calls))) / times as f64
+            };
+            let (one, other) = (batches(&desk, &parallel), batches(&strict, &serial));
             if round > 0 {
                 beside.push(one);
                 alone.push(other);
