@@ -36,6 +36,7 @@ pub mod failure;
 mod few;
 mod fields;
 mod flight;
+mod frame;
 #[cfg(feature = "google")]
 mod google;
 pub mod kept;

@@ -17,6 +17,11 @@ impl<T> Few<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().chain(&self.rest)
     }
+
+    /// The member, if there is exactly one.
+    pub(crate) fn only(&self) -> Option<&T> {
+        self.first.as_ref().filter(|_| self.rest.is_empty())
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {

@@ -166,14 +166,17 @@ impl Live {
         }
         let before = self.ready.len();
         let fed = self.reader.feed(&chunk, &mut self.ready);
-        if self.ready.len() > before {
-            self.last_event = Instant::now();
-        }
         if let Err(failure) = fed {
             return self.fail(failure);
         }
+        // One look at the clock for each read: they come by the thousand.
+        let now = Instant::now();
+        if self.ready.len() > before {
+            self.last_event = now;
+            return;
+        }
         let silence = self.idle * SILENCE;
-        if self.last_event.elapsed() > silence && !self.reader.is_done() {
+        if now - self.last_event > silence && !self.reader.is_done() {
             self.fail(Failure::new(
                 LlmErrorKind::Timeout,
                 format!("the response gave signs of life but no content for {}", spell(silence)),

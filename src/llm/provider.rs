@@ -90,6 +90,10 @@ pub trait Decode: Send {
 
     /// Whether the protocol's end has been reported.
     fn is_done(&self) -> bool;
+
+    /// From now on each event is parsed, also one that only repeats the last with another text: slower, and with the
+    /// same results.
+    fn parse_each(&mut self) {}
 }
 
 /// The codec for a provider.
@@ -153,6 +157,12 @@ pub(crate) fn empty_object() -> &'static RawValue {
     static EMPTY: LazyLock<Box<RawValue>> =
         LazyLock::new(|| RawValue::from_string("{}".to_owned()).expect("an empty object is valid JSON"));
     &EMPTY
+}
+
+/// The text of an event, bad bytes replaced. Good ones are looked at as a whole: `from_utf8_lossy` goes through them one
+/// by one, which was a tenth of the time of reading an event.
+pub(crate) fn utf8(data: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(data).map_or_else(|_| String::from_utf8_lossy(data), Cow::Borrowed)
 }
 
 /// An event that is no JSON, or of another shape.

@@ -15,7 +15,7 @@ use crate::llm::failure::Failure;
 use crate::llm::google::Google;
 use crate::llm::ollama::Ollama;
 use crate::llm::openai::{OpenAi, Responses};
-use crate::llm::provider::Provider;
+use crate::llm::provider::{Decode, Provider};
 use crate::llm::reader::Reader;
 use crate::llm::{Response, StreamEvent, ToolCall};
 
@@ -24,9 +24,19 @@ pub(super) struct Read {
     pub(super) ended: Result<(), Failure>,
 }
 
-/// Reads chunks to their end.
+/// Reads chunks to their end: with what makes it fast and without, which must not differ.
 pub(super) fn read(codec: &dyn Provider, chunks: &[&[u8]]) -> Read {
-    let mut reader = Reader::new(codec.decoder(Arc::from("p/m")));
+    let fast = read_by(codec.decoder(Arc::from("p/m")), chunks);
+    let mut plain = codec.decoder(Arc::from("p/m"));
+    plain.parse_each();
+    let slow = read_by(plain, chunks);
+    assert_eq!(format!("{:?}", fast.events), format!("{:?}", slow.events));
+    assert_eq!(format!("{:?}", fast.ended), format!("{:?}", slow.ended));
+    fast
+}
+
+fn read_by(decoder: Box<dyn Decode>, chunks: &[&[u8]]) -> Read {
+    let mut reader = Reader::new(decoder);
     let mut events = Vec::new();
     for chunk in chunks {
         if let Err(failure) = reader.feed(chunk, &mut events) {

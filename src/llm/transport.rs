@@ -212,7 +212,13 @@ impl Transport {
 /// # Errors
 /// The connection broke, or nothing came within `idle`.
 pub async fn read(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, Failure> {
-    match tokio::time::timeout(idle, response.chunk()).await {
+    let mut chunk = std::pin::pin!(response.chunk());
+    // What has come already needs no timer.
+    let came = match futures_util::poll!(chunk.as_mut()) {
+        Poll::Ready(came) => Ok(came),
+        Poll::Pending => tokio::time::timeout(idle, chunk).await,
+    };
+    match came {
         Ok(Ok(chunk)) => Ok(chunk),
         Ok(Err(error)) => Err(Failure::new(
             LlmErrorKind::Network,

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::block::{Block, Content};
 use crate::llm::calls::{Calls, is_object};
 use crate::llm::failure::{Failure, classify, clip};
-use crate::llm::provider::{Decode, bad_event};
+use crate::llm::frame::{Frames, Gap, quoted};
+use crate::llm::provider::{Decode, bad_event, utf8};
 use crate::llm::surrogates::{Piecewise, Wtf};
 use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 
@@ -46,7 +47,7 @@ struct MessageStart<'a> {
     usage: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Delta<'a> {
     #[serde(borrow, default)]
     text: Option<Wtf<'a>>,
@@ -62,6 +63,36 @@ struct Delta<'a> {
     stop_reason: Option<Wtf<'a>>,
     #[serde(borrow, default)]
     stop_details: Option<&'a RawValue>,
+}
+
+/// The one field of a delta that has a text.
+#[derive(Clone, Copy)]
+enum Field {
+    Text,
+    Json,
+    Thinking,
+}
+
+impl<'a> Delta<'a> {
+    /// With this text alone.
+    fn of(field: Field, text: Wtf<'a>) -> Self {
+        match field {
+            Field::Text => Self { text: Some(text), ..Self::default() },
+            Field::Json => Self { partial_json: Some(text), ..Self::default() },
+            Field::Thinking => Self { thinking: Some(text), ..Self::default() },
+        }
+    }
+
+    /// The text, if there is nothing else.
+    fn only(&self) -> Option<(Field, &Wtf<'a>)> {
+        let more = self.signature.is_some() || self.citation.is_some();
+        match (&self.text, &self.partial_json, &self.thinking) {
+            (Some(text), None, None) if !more => Some((Field::Text, text)),
+            (None, Some(text), None) if !more => Some((Field::Json, text)),
+            (None, None, Some(text)) if !more => Some((Field::Thinking, text)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,6 +145,7 @@ pub(super) struct Decoder {
     refusal: Option<String>,
     id: Option<Arc<str>>,
     cache_miss: Option<String>,
+    frames: Frames<(u64, Field)>,
     done: bool,
 }
 
@@ -302,7 +334,10 @@ impl Decode for Decoder {
         if self.done || data.is_empty() || data == b"[DONE]" {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(data);
+        if let Some(((index, field), text)) = self.frames.find(data) {
+            return self.delta(index, &Delta::of(field, text), out);
+        }
+        let text = utf8(data);
         let event: Event<'_> = serde_json::from_str(&text).map_err(|error| bad_event(&error))?;
         let kind = event.r#type.as_ref().map(Wtf::text);
         let index = event.index.unwrap_or(0);
@@ -322,6 +357,11 @@ impl Decode for Decoder {
             }
             "content_block_delta" => {
                 if let Some(delta) = &event.delta {
+                    if let Some((field, piece)) = delta.only().filter(|_| kind.is_some())
+                        && let Some(value) = quoted(&text, piece)
+                    {
+                        self.frames.learn(&text, &mut [(Gap::Text, value)], (index, field));
+                    }
                     self.delta(index, delta, out)?;
                 }
             }
@@ -350,6 +390,10 @@ impl Decode for Decoder {
 
     fn is_done(&self) -> bool {
         self.done
+    }
+
+    fn parse_each(&mut self) {
+        self.frames = Frames::off();
     }
 }
 

@@ -14,7 +14,7 @@ use crate::llm::calls::Calls;
 use crate::llm::failure::{Again, Failure, classify, clip};
 use crate::llm::few::Few;
 use crate::llm::fields::{quote, replace};
-use crate::llm::provider::{Decode, bad_event};
+use crate::llm::provider::{Decode, bad_event, utf8};
 use crate::llm::surrogates::{Piecewise, Wtf, mend};
 use crate::llm::{AssistantTurn, LlmErrorKind, Response, Stop, StreamEvent, Usage};
 
@@ -228,7 +228,7 @@ impl Decode for Decoder {
         if self.done || data.is_empty() || data == b"[DONE]" {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(data);
+        let text = utf8(data);
         let chunk: Chunk<'_> = serde_json::from_str(&text).map_err(|error| bad_event(&error))?;
         if chunk.error.is_some_and(|error| error.get() != "null") {
             return Err(classify(None, &HeaderMap::new(), data));

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::llm::calls::Calls;
 use crate::llm::failure::{Failure, classify, clip};
 use crate::llm::fields::quote;
-use crate::llm::provider::{Decode, Framing, bad_event};
+use crate::llm::provider::{Decode, Framing, bad_event, utf8};
 use crate::llm::surrogates::{Piecewise, Wtf, mend};
 use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 
@@ -150,7 +150,7 @@ impl Decode for Decoder {
         if self.done || data.is_empty() {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(data);
+        let text = utf8(data);
         let line: Line<'_> = serde_json::from_str(&text).map_err(|error| bad_event(&error))?;
         if line.error.is_some_and(|error| error.get() != "null") {
             return Err(classify(None, &HeaderMap::new(), data));

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use crate::llm::calls::{Calls, Piece};
 use crate::llm::failure::{Again, Failure, classify, clip};
 use crate::llm::few::Few;
+use crate::llm::frame::{Frames, Gap};
 use crate::llm::openai::encode::{Assistant, ReasoningField};
-use crate::llm::provider::{Decode, bad_event};
+use crate::llm::provider::{Decode, bad_event, utf8};
 use crate::llm::surrogates::{Piecewise, Wtf};
 use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 
@@ -95,6 +96,44 @@ struct PromptDetails {
     cache_write_tokens: Option<u64>,
 }
 
+/// What an event is for that has nothing but a text.
+#[derive(Clone, Copy, Debug)]
+enum Only {
+    Content,
+    Reasoning(ReasoningField),
+    /// Arguments of the call at this index.
+    Arguments(Option<u64>),
+}
+
+impl<'a> Chunk<'a> {
+    /// The one text that the event is for, if there is nothing else in it.
+    fn only(&self) -> Option<(Only, &'a RawValue)> {
+        if self.usage.is_some() || self.error.is_some() {
+            return None;
+        }
+        let choice = self.choices.as_ref()?.only()?;
+        let delta = choice.delta.as_ref()?;
+        let said = |text: &Option<Wtf<'_>>| text.as_ref().is_some_and(|text| !text.is_empty());
+        if choice.index.is_some_and(|index| index != 0) || said(&choice.finish_reason) || said(&delta.refusal) {
+            return None;
+        }
+        match (delta.content, delta.reasoning_content, delta.reasoning, &delta.tool_calls) {
+            (Some(text), None, None, None) => Some((Only::Content, text)),
+            (None, Some(text), None, None) => Some((Only::Reasoning(ReasoningField::ReasoningContent), text)),
+            (None, None, Some(text), None) => Some((Only::Reasoning(ReasoningField::Reasoning), text)),
+            (None, None, None, Some(calls)) => {
+                let call = calls.only()?;
+                let function = call.function.as_ref()?;
+                if said(&call.id) || said(&function.name) || call.extra_content.is_some() {
+                    return None;
+                }
+                Some((Only::Arguments(number(call.index)), function.arguments?))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// One answer being read.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
@@ -106,6 +145,7 @@ pub(super) struct Decoder {
     calls: Calls,
     finish: Option<String>,
     usage: Option<Usage>,
+    frames: Frames<Only>,
     done: bool,
 }
 
@@ -135,10 +175,7 @@ impl Decoder {
             (None, None) => None,
         };
         if let Some((field, piece)) = reasoning {
-            if self.reasoning_field == ReasoningField::None {
-                self.reasoning_field = field;
-            }
-            out.extend(self.reasoning.push(&piece.0).map(StreamEvent::Thinking));
+            self.think(field, &piece, out);
         }
         if let Some(content) = delta.content {
             match string(content) {
@@ -162,6 +199,27 @@ impl Decoder {
         Ok(())
     }
 
+    fn think(&mut self, field: ReasoningField, piece: &Wtf<'_>, out: &mut Vec<StreamEvent>) {
+        if self.reasoning_field == ReasoningField::None {
+            self.reasoning_field = field;
+        }
+        out.extend(self.reasoning.push(&piece.0).map(StreamEvent::Thinking));
+    }
+
+    /// An event that is for nothing but a text.
+    fn text(&mut self, only: Only, text: &Wtf<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
+        match only {
+            Only::Content => out.extend(self.text.push(&text.0).map(StreamEvent::Text)),
+            Only::Reasoning(field) => self.think(field, text, out),
+            Only::Arguments(_) if self.finish.is_some() => {}
+            Only::Arguments(index) => {
+                let piece = Piece { index, id: "", name: "", arguments: &text.0, extra: None };
+                self.calls.piece(&piece, out)?;
+            }
+        }
+        Ok(())
+    }
+
     fn call(&mut self, call: &CallDelta<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
         let id = call.id.as_ref().map(Wtf::text).unwrap_or_default();
         let function = call.function.as_ref();
@@ -174,8 +232,10 @@ impl Decoder {
             (None, Some(object)) if object.get() != "null" => object.get().as_bytes(),
             _ => b"",
         };
-        let index = call.index.and_then(|index| serde_json::from_str(index.get()).ok());
-        self.calls.piece(&Piece { index, id: &id, name: &name, arguments, extra: call.extra_content }, out)
+        self.calls.piece(
+            &Piece { index: number(call.index), id: &id, name: &name, arguments, extra: call.extra_content },
+            out,
+        )
     }
 
     fn finished(&mut self, reason: &str, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
@@ -248,8 +308,14 @@ impl Decode for Decoder {
             self.done(out);
             return Ok(());
         }
-        let text = String::from_utf8_lossy(data);
+        if let Some((only, text)) = self.frames.find(data) {
+            return self.text(only, &text, out);
+        }
+        let text = utf8(data);
         let chunk: Chunk<'_> = serde_json::from_str(&text).map_err(|error| bad_event(&error))?;
+        if let Some((only, value)) = chunk.only().filter(|(_, value)| value.get().starts_with('"')) {
+            self.frames.learn(&text, &mut [(Gap::Text, value.get())], only);
+        }
         if chunk.error.is_some_and(|error| error.get() != "null") {
             return Err(classify(None, &HeaderMap::new(), data));
         }
@@ -280,6 +346,15 @@ impl Decode for Decoder {
     fn is_done(&self) -> bool {
         self.done
     }
+
+    fn parse_each(&mut self) {
+        self.frames = Frames::off();
+    }
+}
+
+/// A JSON value that is a whole number.
+fn number(value: Option<&RawValue>) -> Option<u64> {
+    serde_json::from_str(value?.get()).ok()
 }
 
 /// A JSON value that is a string.

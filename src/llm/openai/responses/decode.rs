@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::item::{Content, Item, WireItem};
 use crate::llm::calls::Calls;
 use crate::llm::failure::{Failure, classify, clip};
-use crate::llm::provider::{Decode, bad_event};
+use crate::llm::frame::{Frames, Gap};
+use crate::llm::provider::{Decode, bad_event, utf8};
 use crate::llm::surrogates::{Piecewise, Wtf};
 use crate::llm::{AssistantTurn, Response, Stop, StreamEvent, Usage};
 
@@ -37,6 +38,25 @@ struct Event<'a> {
     response: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+    /// Counts the events.
+    #[serde(borrow, default)]
+    sequence_number: Option<&'a RawValue>,
+    /// Letters that hide how long the text is.
+    #[serde(borrow, default)]
+    obfuscation: Option<&'a RawValue>,
+}
+
+/// Where a delta goes.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// The text of the item at this place.
+    Text(usize),
+    /// Its refusal.
+    Refusal(usize),
+    /// Its thinking.
+    Reasoning(usize),
+    /// The arguments of this call.
+    Arguments(usize),
 }
 
 #[derive(Deserialize)]
@@ -89,6 +109,7 @@ pub(super) struct Decoder {
     origin: Arc<str>,
     items: Vec<Item>,
     calls: Calls,
+    frames: Frames<Place>,
     done: bool,
 }
 
@@ -147,28 +168,53 @@ impl Decoder {
         }
     }
 
-    fn text(&mut self, event: &Event<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
-        let at = self.of_delta(event, is_message, message)?;
-        if let (Content::Message { text, .. }, Some(piece)) = (&mut self.items[at].content, string(event.delta)) {
-            out.extend(text.push(&piece.0).map(StreamEvent::Text));
+    /// Where the delta of an event goes; `None`: it is of no item that takes one.
+    fn place(&mut self, kind: &str, event: &Event<'_>) -> Result<Option<Place>, Failure> {
+        Ok(match kind {
+            "response.output_text.delta" => Some(Place::Text(self.of_delta(event, is_message, message)?)),
+            "response.refusal.delta" => Some(Place::Refusal(self.of_delta(event, is_message, message)?)),
+            "response.function_call_arguments.delta" => self.call_of(event).map(Place::Arguments),
+            _ => {
+                let begin = || Content::Reasoning(Piecewise::default());
+                Some(Place::Reasoning(self.of_delta(event, is_reasoning, begin)?))
+            }
+        })
+    }
+
+    /// A piece of text for what is open.
+    fn piece(&mut self, place: Place, piece: &Wtf<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
+        match place {
+            Place::Text(at) => {
+                if let Some(Item { content: Content::Message { text, .. }, .. }) = self.items.get_mut(at) {
+                    out.extend(text.push(&piece.0).map(StreamEvent::Text));
+                }
+            }
+            Place::Refusal(at) => {
+                if let Some(Item { content: Content::Message { refusal, .. }, .. }) = self.items.get_mut(at) {
+                    out.extend(refusal.push(&piece.0).map(StreamEvent::Text));
+                }
+            }
+            Place::Reasoning(at) => {
+                if let Some(Item { content: Content::Reasoning(text), .. }) = self.items.get_mut(at) {
+                    out.extend(text.push(&piece.0).map(StreamEvent::Thinking));
+                }
+            }
+            Place::Arguments(call) => self.calls.arguments(call, &piece.0)?,
         }
         Ok(())
     }
 
-    fn refusal(&mut self, event: &Event<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
-        let at = self.of_delta(event, is_message, message)?;
-        if let (Content::Message { refusal, .. }, Some(piece)) = (&mut self.items[at].content, string(event.delta)) {
-            out.extend(refusal.push(&piece.0).map(StreamEvent::Text));
+    /// An event with a piece of text. The next one of its kind is likely to differ only in that.
+    fn delta(&mut self, kind: &str, text: &str, event: &Event<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
+        let Some(place) = self.place(kind, event)? else { return Ok(()) };
+        let Some((value, piece)) = event.delta.zip(string(event.delta)) else { return Ok(()) };
+        if event.r#type.is_some() && event.error.is_none() {
+            let mut gaps = vec![(Gap::Text, value.get())];
+            gaps.extend(event.sequence_number.map(|number| (Gap::Number, number.get())));
+            gaps.extend(event.obfuscation.filter(|it| it.get().starts_with('"')).map(|it| (Gap::String, it.get())));
+            self.frames.learn(text, &mut gaps, place);
         }
-        Ok(())
-    }
-
-    fn reasoning(&mut self, event: &Event<'_>, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
-        let at = self.of_delta(event, is_reasoning, || Content::Reasoning(Piecewise::default()))?;
-        if let (Content::Reasoning(text), Some(piece)) = (&mut self.items[at].content, string(event.delta)) {
-            out.extend(text.push(&piece.0).map(StreamEvent::Thinking));
-        }
-        Ok(())
+        self.piece(place, &piece, out)
     }
 
     fn call_of(&self, event: &Event<'_>) -> Option<usize> {
@@ -325,18 +371,21 @@ impl Decode for Decoder {
         if self.done || data.is_empty() || data == b"[DONE]" {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(data);
+        if let Some((place, text)) = self.frames.find(data) {
+            return self.piece(place, &text, out);
+        }
+        let text = utf8(data);
         let event: Event<'_> = serde_json::from_str(&text).map_err(|error| bad_event(&error))?;
         let kind = event.r#type.as_ref().map(Wtf::text);
         match kind.as_deref().unwrap_or(name) {
-            "response.output_text.delta" => self.text(&event, out)?,
-            "response.refusal.delta" => self.refusal(&event, out)?,
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => self.reasoning(&event, out)?,
-            "response.function_call_arguments.delta" => {
-                if let (Some(at), Some(piece)) = (self.call_of(&event), string(event.delta)) {
-                    self.calls.arguments(at, &piece.0)?;
-                }
-            }
+            kind @ ("response.output_text.delta"
+            | "response.refusal.delta"
+            | "response.reasoning_summary_text.delta"
+            | "response.reasoning_text.delta"
+            | "response.function_call_arguments.delta") => return self.delta(kind, &text, &event, out),
+            _ => self.frames.forget(),
+        }
+        match kind.as_deref().unwrap_or(name) {
             "response.function_call_arguments.done" => {
                 if let (Some(at), Some(whole)) = (self.call_of(&event), &event.arguments) {
                     self.arguments_done(at, &whole.0, out)?;
@@ -376,6 +425,10 @@ impl Decode for Decoder {
 
     fn is_done(&self) -> bool {
         self.done
+    }
+
+    fn parse_each(&mut self) {
+        self.frames = Frames::off();
     }
 }
 
