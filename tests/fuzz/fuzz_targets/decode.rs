@@ -16,7 +16,7 @@ struct Read {
     ended_well: bool,
 }
 
-/// Reads `data` at once and in small pieces: neither may crash, and both must say the same.
+/// Reads `data` at once, in small pieces, and with each event parsed: none may crash, and all must say the same.
 pub fn check(kind: ProviderKind, api: &str, data: &[u8]) {
     let Some((&size, stream)) = data.split_first() else { return };
     let mut options = serde_json::Map::new();
@@ -34,16 +34,22 @@ pub fn check(kind: ProviderKind, api: &str, data: &[u8]) {
         timeouts: Timeouts { connect: NEVER, first_byte: NEVER, idle: NEVER },
         options,
     };
-    let whole = read(&provider, stream, stream.len().max(1));
-    let pieces = read(&provider, stream, usize::from(size) % 31 + 1);
+    let whole = read(&provider, stream, stream.len().max(1), false);
+    let pieces = read(&provider, stream, usize::from(size) % 31 + 1, false);
     assert_eq!(whole, pieces);
+    let parsed = read(&provider, stream, stream.len().max(1), true);
+    assert_eq!(whole, parsed);
 }
 
 const NEVER: std::time::Duration = std::time::Duration::from_secs(1);
 
-fn read(provider: &ProviderConfig, stream: &[u8], size: usize) -> Read {
+fn read(provider: &ProviderConfig, stream: &[u8], size: usize, parse_each: bool) -> Read {
     let codec = codec_of(provider).expect("all providers are in");
-    let mut reader = Reader::new(codec.decoder(Arc::from("p/m")));
+    let mut decoder = codec.decoder(Arc::from("p/m"));
+    if parse_each {
+        decoder.parse_each();
+    }
+    let mut reader = Reader::new(decoder);
     let mut events = Vec::new();
     let fed = stream.chunks(size).try_for_each(|chunk| reader.feed(chunk, &mut events));
     let ended = fed.and_then(|()| reader.end(&mut events));
