@@ -207,8 +207,7 @@ mod tests {
 
     #[test]
     fn the_quotes_of_a_string_are_found_if_it_stands_in_the_event_as_it_is() {
-        let event = r#"{"t":"one","u":"t
-wo"}"#;
+        let event = r#"{"t":"one","u":"t\nwo"}"#;
         #[derive(serde::Deserialize)]
         struct Two<'a> {
             #[serde(borrow)]

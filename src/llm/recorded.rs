@@ -30,9 +30,18 @@ pub(super) fn read(codec: &dyn Provider, chunks: &[&[u8]]) -> Read {
     let mut plain = codec.decoder(Arc::from("p/m"));
     plain.parse_each();
     let slow = read_by(plain, chunks);
-    assert_eq!(format!("{:?}", fast.events), format!("{:?}", slow.events));
-    assert_eq!(format!("{:?}", fast.ended), format!("{:?}", slow.ended));
+    assert_eq!(told(&fast), told(&slow));
     fast
+}
+
+/// All of it in words, without the numbers of the names that we make up for calls.
+fn told(read: &Read) -> String {
+    let made_up = crate::ids::CallId::unused();
+    let made_up = made_up.as_str().trim_end_matches(|ch: char| ch.is_ascii_digit());
+    let told = format!("{:?} {:?}", read.events, read.ended);
+    let mut parts = told.split(made_up);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| told + made_up + part.trim_start_matches(|ch: char| ch.is_ascii_digit()))
 }
 
 fn read_by(decoder: Box<dyn Decode>, chunks: &[&[u8]]) -> Read {
