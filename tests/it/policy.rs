@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the program reads")]
 
 #[cfg(target_os = "linux")]
+mod inside;
+#[cfg(target_os = "linux")]
 mod lines;
 #[cfg(target_os = "linux")]
 mod oracle;
