@@ -8,7 +8,9 @@
 //! remembered there has to be checked by looking.
 //!
 //! Nothing is opened before the first folder is added. A watcher that cannot be trusted any more says so once and for
-//! all: its user falls back on looking.
+//! all: its user falls back on looking. For a few single files there is [`files`], which tells.
+
+pub mod files;
 
 use std::fmt;
 use std::path::Path;
