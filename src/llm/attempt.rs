@@ -135,9 +135,9 @@ impl Client {
             let overloaded = failure.error.kind == LlmErrorKind::Overloaded;
             let asked = hints.wait.or(failure.retry_after);
             if let Some(wait) = asked.filter(|_| overloaded || failure.error.kind == LlmErrorKind::RateLimited) {
-                asking.peer.pace.hold(&asking.model, wait.min(MAX_WAIT).mul_f64(self.settings.wait_scale));
+                asking.peer.pace.hold(&asking.model, wait.min(MAX_WAIT).mul_f64(self.settings().wait_scale));
             }
-            let mut decision = decide(&failure, hints, attempt, self.settings.max_retries, random());
+            let mut decision = decide(&failure, hints, attempt, self.settings().max_retries, random());
             if overloaded && asking.replaceable && attempt >= OVERLOADED {
                 decision = Decision::GiveUp;
             }
@@ -150,7 +150,7 @@ impl Client {
                     // A dead pooled connection is nobody's news.
                     if !wait.is_zero() {
                         asking.tell(attempt, wait, why);
-                        tokio::time::sleep(wait.mul_f64(self.settings.wait_scale)).await;
+                        tokio::time::sleep(wait.mul_f64(self.settings().wait_scale)).await;
                     }
                 }
                 Decision::GiveUp => {
@@ -187,7 +187,7 @@ impl Client {
             };
             let failures = asking.peer.health().0;
             let why = format!("the last {failures} requests failed");
-            if self.settings.max_retries == 0 || asking.replaceable || waited + wait > PATIENCE {
+            if self.settings().max_retries == 0 || asking.replaceable || waited + wait > PATIENCE {
                 let message = format!("{why}, so it is left alone for {}", spell(wait));
                 let hint = "check the network and the provider's status page, or choose another model";
                 return Err(LlmError::new(LlmErrorKind::Overloaded, message, hint));
@@ -209,7 +209,8 @@ impl Client {
         Traffic::count(&peer.traffic.requests);
         peer.uses();
         let sent = Instant::now();
-        let sending = self.transport.send(provider, Method::POST, &http.path, http.headers.clone(), http.body.clone());
+        let transport = self.transport();
+        let sending = transport.send(provider, Method::POST, &http.path, http.headers.clone(), http.body.clone());
         let response = sending.await?;
         let first_byte = sent.elapsed();
         let status = response.status().as_u16();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use reqwest::Method;
 
@@ -183,17 +184,25 @@ pub struct Probe {
     pub models: Option<Vec<Facts>>,
 }
 
+fn transport(settings: &ClientSettings) -> Transport {
+    Transport::new(settings.http2, settings.max_idle_per_host, settings.roots.clone())
+}
+
+fn answers(settings: &ClientSettings) -> Answers {
+    Answers::new(settings.cache_entries, settings.cache_ttl, settings.kept.clone())
+}
+
 /// The one door to all models.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) transport: Transport,
+    transport: ArcSwap<Transport>,
     catalogue: Catalogue,
-    pub(super) settings: ClientSettings,
+    settings: ArcSwap<ClientSettings>,
     pub(super) spares: Arc<Spares>,
     /// By name and address: a key or a limit of one address says nothing about another.
     peers: Mutex<HashMap<(String, String), Arc<Peer>>>,
     flights: Flights,
-    answers: Answers,
+    answers: ArcSwap<Answers>,
     prefixes: Prefixes,
     shared: std::sync::atomic::AtomicU64,
 }
@@ -202,16 +211,52 @@ impl Client {
     /// A client; it opens nothing before the first request.
     pub fn new(settings: ClientSettings) -> Arc<Self> {
         Arc::new(Self {
-            transport: Transport::new(settings.http2, settings.max_idle_per_host, settings.roots.clone()),
+            transport: ArcSwap::from_pointee(transport(&settings)),
             catalogue: Catalogue::default(),
-            answers: Answers::new(settings.cache_entries, settings.cache_ttl, settings.kept.clone()),
-            settings,
+            answers: ArcSwap::from_pointee(answers(&settings)),
+            settings: ArcSwap::from_pointee(settings),
             spares: Arc::default(),
             peers: Mutex::default(),
             flights: Flights::default(),
             prefixes: Prefixes::default(),
             shared: 0.into(),
         })
+    }
+
+    /// Works by other settings from the next request on; what is under way is not disturbed. Connections, answers and
+    /// what is known of the providers are kept where their settings are as they were.
+    pub fn configure(&self, config: &Config) {
+        let old = self.settings.load_full();
+        let new =
+            ClientSettings { wait_scale: old.wait_scale, roots: old.roots.clone(), ..ClientSettings::from(config) };
+        let differs = |part: fn(&ClientSettings) -> String| part(&old) != part(&new);
+        if differs(|it| format!("{:?}", (it.http2, it.max_idle_per_host))) {
+            self.transport.store(Arc::new(transport(&new)));
+        }
+        if differs(|it| format!("{:?}", (it.cache_entries, it.cache_ttl, &it.kept))) {
+            self.answers.store(Arc::new(answers(&new)));
+        }
+        let paced = |it: &ClientSettings| {
+            format!(
+                "{:?}",
+                (it.requests_per_second, it.burst, it.tokens_per_minute, it.max_concurrent, it.circuit_breaker)
+            )
+        };
+        let repace = differs(paced);
+        self.settings.store(Arc::new(new));
+        if repace {
+            self.peers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// The settings of now.
+    pub(super) fn settings(&self) -> Arc<ClientSettings> {
+        self.settings.load_full()
+    }
+
+    /// The connections of now.
+    pub(super) fn transport(&self) -> Arc<Transport> {
+        self.transport.load_full()
     }
 
     /// What is known of a provider at its address.
@@ -224,7 +269,7 @@ impl Client {
         if peers.len() >= PEERS {
             peers.clear();
         }
-        let settings = &self.settings;
+        let settings = self.settings();
         let pace = Pace::new(Rates {
             per_second: settings.requests_per_second,
             burst: settings.burst,
@@ -272,11 +317,12 @@ impl Client {
         let codec = codec_of(&call.provider)?;
         let http = codec.encode(&call.request, &call.provider)?;
         let broken = call.thread.as_ref().and_then(|thread| self.watch_prefix(thread, &call));
-        let cacheable = self.answers.is_on() && is_deterministic(&call.request);
-        let shareable = self.settings.dedupe && is_first(&call.request);
+        let answers = self.answers.load_full();
+        let cacheable = answers.is_on() && is_deterministic(&call.request);
+        let shareable = self.settings().dedupe && is_first(&call.request);
         let key = (cacheable || shareable).then(|| Key::of(&call.provider, &http.path, &http.headers, &http.body));
         if let Some(key) = key.as_ref().filter(|_| cacheable)
-            && let Some(events) = self.answers.get(key).await
+            && let Some(events) = answers.get(key).await
         {
             return Ok(ResponseStream::remembered(events, begun.elapsed()).after(broken));
         }
@@ -313,7 +359,7 @@ impl Client {
     }
 
     pub(super) async fn remember(&self, key: Key, events: &[StreamEvent]) {
-        self.answers.put(key, events).await;
+        self.answers.load_full().put(key, events).await;
     }
 
     /// Opens a connection to a provider that will probably be asked soon, so that the handshake is over by then. Gives
@@ -329,7 +375,7 @@ impl Client {
         peer.wants_warming().then(|| {
             let (client, provider) = (Arc::clone(self), provider.clone());
             async move {
-                if client.transport.warm(&provider).await {
+                if client.transport().warm(&provider).await {
                     Traffic::count(&peer.traffic.warmed);
                 }
             }
@@ -353,7 +399,7 @@ impl Client {
         Traffic::count(&peer.traffic.requests);
         peer.uses();
         let sent = Instant::now();
-        let response = self.transport.send(provider, Method::GET, &path, headers, Bytes::new()).await?;
+        let response = self.transport().send(provider, Method::GET, &path, headers, Bytes::new()).await?;
         let elapsed = sent.elapsed();
         let status = response.status().as_u16();
         if (200..300).contains(&status) {
@@ -376,12 +422,12 @@ impl Client {
 
     /// Whether failures that may pass are tried again at all.
     pub fn retries(&self) -> bool {
-        self.settings.max_retries > 0
+        self.settings().max_retries > 0
     }
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        let (cache_hits, cache_misses) = self.answers.counts();
+        let (cache_hits, cache_misses) = self.answers.load().counts();
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = |of: fn(&Traffic) -> &std::sync::atomic::AtomicU64| {
             peers.values().map(|peer| of(&peer.traffic).load(Relaxed)).sum()
@@ -391,7 +437,7 @@ impl Client {
             retries: sum(|traffic| &traffic.retries),
             failures: sum(|traffic| &traffic.failures),
             warmed: sum(|traffic| &traffic.warmed),
-            connections: self.transport.connections(None),
+            connections: self.transport().connections(None),
             shared: self.shared.load(Relaxed),
             cache_hits,
             cache_misses,
@@ -404,7 +450,7 @@ impl Client {
         let mut peers: Vec<_> = peers.iter().collect();
         peers.sort_by_key(|(key, _)| *key);
         let row = |((name, _), peer): &(&(String, String), &Arc<Peer>)| {
-            peer.traffic.row(name, self.transport.connections(Some(name)), peer.pace.waiting(), peer.health())
+            peer.traffic.row(name, self.transport().connections(Some(name)), peer.pace.waiting(), peer.health())
         };
         peers.iter().map(row).collect()
     }
@@ -412,5 +458,24 @@ impl Client {
     /// How often the beginning of a conversation changed although a provider may have cached it, by what changed.
     pub fn prefix_breaks(&self) -> std::collections::BTreeMap<&'static str, u64> {
         self.prefixes.breaks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_settings_leave_alone_what_they_do_not_concern() {
+        let client = Client::new(ClientSettings { wait_scale: 0.0, ..ClientSettings::default() });
+        let (transport, answers) = (client.transport(), client.answers.load_full());
+        let mut config = Config::default();
+        config.llm.max_retries = 1;
+        client.configure(&config);
+        assert_eq!((client.settings().max_retries, client.settings().wait_scale), (1, 0.0));
+        assert!(Arc::ptr_eq(&transport, &client.transport()) && Arc::ptr_eq(&answers, &client.answers.load_full()));
+        (config.llm.http2, config.llm.cache_entries) = (false, 0);
+        client.configure(&config);
+        assert!(!Arc::ptr_eq(&transport, &client.transport()) && !client.answers.load().is_on());
     }
 }

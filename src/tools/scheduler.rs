@@ -164,6 +164,13 @@ pub struct Counts {
     pub failed: usize,
 }
 
+fn slots(max_parallel: usize) -> usize {
+    match max_parallel {
+        0 => available_parallelism().map_or(1, std::num::NonZero::get),
+        slots => slots.min(MAX_SLOTS),
+    }
+}
+
 /// Runs calls. A copy is the same scheduler.
 #[derive(Clone)]
 pub struct Scheduler(Arc<Shared>);
@@ -172,11 +179,12 @@ impl Scheduler {
     /// A scheduler that runs `max_parallel` calls at a time (0: as many as there are cores; 1: strictly one after
     /// the other, in the order of submission).
     pub fn new(max_parallel: usize) -> Self {
-        let slots = match max_parallel {
-            0 => available_parallelism().map_or(1, std::num::NonZero::get),
-            slots => slots.min(MAX_SLOTS),
-        };
-        Self(Arc::new(Shared { queue: Mutex::new(Queue::new(slots)), counters: Counters::default() }))
+        Self(Arc::new(Shared { queue: Mutex::new(Queue::new(slots(max_parallel))), counters: Counters::default() }))
+    }
+
+    /// Runs so many calls at a time from the next one on; what runs goes on.
+    pub fn set_parallel(&self, max_parallel: usize) {
+        self.0.queue().set_slots(slots(max_parallel));
     }
 
     /// Takes a call; it runs whether or not the answer is waited for, but dropping the [`Ticket`] cancels it, and it

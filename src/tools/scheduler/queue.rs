@@ -30,7 +30,9 @@ pub(super) struct Key(u64);
 /// The calls that have not ended. `T` is what is needed to start one.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    free: usize,
+    slots: usize,
+    /// Below zero while more run than may since there are fewer.
+    free: isize,
     serial: bool,
     last: u64,
     runs: HashMap<RunId, Vec<Call<T>>>,
@@ -83,7 +85,8 @@ impl<T> Queue<T> {
     /// With so many slots; one slot means strictly one after the other.
     pub(super) fn new(slots: usize) -> Self {
         Self {
-            free: slots,
+            slots,
+            free: slots.cast_signed(),
             serial: slots == 1,
             last: 0,
             runs: HashMap::new(),
@@ -92,6 +95,13 @@ impl<T> Queue<T> {
             ahead: VecDeque::new(),
             fetching: None,
         }
+    }
+
+    /// Has other slots from now on; what runs goes on.
+    pub(super) fn set_slots(&mut self, slots: usize) {
+        self.free += slots.cast_signed() - self.slots.cast_signed();
+        self.slots = slots;
+        self.serial = slots == 1;
     }
 
     /// Whether a call with this effect would have to wait for another one of its run.
@@ -124,7 +134,7 @@ impl<T> Queue<T> {
     /// Whether no call is known any more and every slot is free.
     #[cfg(test)]
     pub(super) fn is_empty(&self, slots: usize) -> bool {
-        self.runs.is_empty() && self.free == slots
+        self.runs.is_empty() && self.free == slots.cast_signed()
     }
 
     /// Notes something to fetch ahead. What finds no room is given back.
