@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::config::UserAction;
+use crate::config::{ModelRef, UserAction};
 
 /// One thing the user can ask for.
 #[derive(Clone, Debug)]
@@ -17,14 +17,32 @@ pub struct Action {
     /// LSP code action kind; `None` for what is not in the menu.
     pub kind: Option<Arc<str>>,
     /// What the model is asked to do; `{selection}`, `{file}`, `{diagnostics}`, `{language}` and `{prompt}` are
-    /// filled in.
+    /// filled in, `{{` and `}}` are braces.
     pub prompt: Arc<str>,
     /// Whether it may stage edits; without, the model gets only the tools that read.
     pub edits: bool,
     /// Languages it is offered for; empty: all.
     pub languages: Arc<[String]>,
+    /// The only tools it may use; absent: all that fit it.
+    pub tools: Option<Arc<[String]>>,
+    /// The model it is meant for.
+    pub model: Option<ModelRef>,
     /// Whether a user's configuration made it.
     pub custom: bool,
+}
+
+/// The tools of an action that makes no edit.
+const READING: &[&str] = &["read_file", "list_dir", "glob", "grep", "outline", "diagnostics"];
+
+impl Action {
+    /// The tools it may use; `None`: all there are.
+    pub fn allowed(&self) -> Option<Vec<&str>> {
+        let reads = |tool: &&str| self.edits || READING.contains(tool);
+        match &self.tools {
+            Some(tools) => Some(tools.iter().map(String::as_str).filter(reads).collect()),
+            None => (!self.edits).then(|| READING.to_vec()),
+        }
+    }
 }
 
 macro_rules! builtin {
@@ -79,6 +97,8 @@ pub fn find(id: &str, custom: &[UserAction]) -> Option<Action> {
             prompt: Arc::from(action.prompt.as_str()),
             edits: action.edits,
             languages: action.languages.clone().into(),
+            tools: action.tools.clone().map(Arc::from),
+            model: action.model.clone(),
             custom: true,
         });
     }
@@ -90,6 +110,8 @@ pub fn find(id: &str, custom: &[UserAction]) -> Option<Action> {
         prompt: Arc::from(prompt),
         edits,
         languages: Arc::from([]),
+        tools: None,
+        model: None,
         custom: false,
     })
 }

@@ -119,7 +119,7 @@ fn fix(action: &Action, place: &Place<'_>, diagnostic: &Value) -> Offer {
 }
 
 /// LSP: a kind asked for covers itself and what is below it.
-fn wanted(kind: &str, only: &[String]) -> bool {
+pub fn wanted(kind: &str, only: &[String]) -> bool {
     only.is_empty()
         || only.iter().any(|only| {
             only.is_empty()

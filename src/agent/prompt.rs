@@ -81,21 +81,27 @@ pub fn shown(action: &Action, subject: &Subject) -> Range<usize> {
     if action.prompt.contains("{selection}") { Lines::of(subject).shown } else { 0..0 }
 }
 
-/// Replaces `{name}` by what `value` gives for it, in one pass: what is filled in is not looked at again, so text of a
-/// file cannot smuggle in a place-holder.
+/// Replaces `{name}` by what `value` gives for it and doubled braces by one, in one pass: what is filled in is not
+/// looked at again, so text of a file cannot smuggle in a place-holder.
 fn fill(template: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
-    while let Some(open) = rest.find('{') {
-        out.push_str(&rest[..open]);
-        rest = &rest[open..];
-        match rest.find('}').and_then(|close| value(&rest[1..close]).map(|value| (close, value))) {
-            Some((close, value)) => {
+    while let Some(brace) = rest.find(['{', '}']) {
+        out.push_str(&rest[..brace]);
+        rest = &rest[brace..];
+        if rest.starts_with("{{") || rest.starts_with("}}") {
+            out.push_str(&rest[..1]);
+            rest = &rest[2..];
+            continue;
+        }
+        let named = rest.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        match named.and_then(|(name, after)| value(name).map(|value| (value, after))) {
+            Some((value, after)) => {
                 out.push_str(&value);
-                rest = &rest[close + 1..];
+                rest = after;
             }
             None => {
-                out.push('{');
+                out.push_str(&rest[..1]);
                 rest = &rest[1..];
             }
         }
@@ -260,6 +266,24 @@ mod tests {
     fn what_is_filled_in_is_not_filled_again() {
         let filled = fill("a {prompt} {x} {unknown", &|name| (name == "prompt").then(|| "{prompt} {file}".to_owned()));
         assert_eq!(filled, "a {prompt} {file} {x} {unknown");
+    }
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        let fill = |template: &str| fill(template, &|name| (name == "file").then(|| "F}}".to_owned()));
+        assert_eq!(fill("{{file}} {file} {{{file}}} {}} } {"), "{file} F}} {F}}} {} } {");
+        assert_eq!(fill("json {{\"a\": 1}}"), "json {\"a\": 1}");
+    }
+
+    #[test]
+    fn every_place_holder_that_the_configuration_knows_is_filled() {
+        let template: String = crate::config::PLACEHOLDERS.iter().map(|name| format!("{{{name}}}")).collect();
+        let action = super::super::action::Action {
+            prompt: template.into(),
+            ..super::super::action::find("explain", &[]).unwrap()
+        };
+        let message = first_message(&action, None, "said", &[], "", "", &Roots::new(Vec::new()));
+        assert_eq!(message, "said\n");
     }
 
     #[test]

@@ -57,6 +57,15 @@ pub async fn stats(runs: &Runs) -> Value {
         "folders": lists.folders,
         "bytes": lists.bytes,
     });
+    let config = services.config.counters();
+    record["caches"]["config"] = json!({
+        "hits": config.hits,
+        "misses": config.misses,
+        "invalidations": config.invalidations,
+        "entries": config.entries,
+        "loads": config.loads,
+        "loadMs": config.load_time.as_secs_f64() * 1e3,
+    });
     let counts = services.counter.counters();
     record["caches"]["counts"] = json!({"hits": counts.hits, "misses": counts.misses, "entries": counts.entries});
     record["spent"] = meter::spent(runs).await;
@@ -92,6 +101,8 @@ fn count_caches(runs: &Runs) {
     services.metrics.set_looked_up(Cache::Files, disk.hits, disk.misses);
     let results = services.results.counters();
     services.metrics.set_looked_up(Cache::Tools, results.hits, results.misses);
+    let config = services.config.counters();
+    services.metrics.set_looked_up(Cache::Config, config.hits, config.misses);
     let http = services.llm.counters();
     // One that was opened ahead cost its first request nothing.
     let new = http.connections.saturating_sub(http.warmed).min(http.requests);

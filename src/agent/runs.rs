@@ -22,7 +22,7 @@ use super::outcome::{Outcome, Status};
 use super::prompt::Subject;
 use super::propose::{Courier, What};
 use super::services::Services;
-use crate::config::ModelRef;
+use crate::config::{Config, ModelRef};
 use crate::ids::{RunId, ThreadId};
 use crate::llm::Message;
 use crate::paths::{WsPath, file_path};
@@ -130,7 +130,7 @@ impl Runs {
         if self.closing.is_cancelled() {
             return Err(OrderError::Closing);
         }
-        let config = self.services.config();
+        let config = self.config_of(&order);
         let action = action::find(&order.action, &config.actions)
             .ok_or_else(|| OrderError::Action(order.action.clone(), action::names(&config.actions).join(", ")))?;
         let subject = self.subject(&order)?;
@@ -158,7 +158,7 @@ impl Runs {
         self.forget_old();
         self.services.workspace.begin(run.clone());
 
-        let model = order.model.clone().or_else(|| self.state().model.clone());
+        let model = order.model.clone().or_else(|| action.model.clone()).or_else(|| self.state().model.clone());
         let task = super::task::Task {
             services: self.services.clone(),
             config,
@@ -235,6 +235,13 @@ impl Runs {
                 }
             });
         }
+    }
+
+    /// The settings for an order: those of the root that its file is in.
+    fn config_of(&self, order: &Order) -> Arc<Config> {
+        let file = order.uri.as_deref().and_then(file_path);
+        let path = file.and_then(|file| self.services.workspace.roots().of(&file));
+        path.map_or_else(|| self.services.config(), |path| self.services.config.of(&path.absolute()))
     }
 
     /// The file an order is about, as it is now.

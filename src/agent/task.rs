@@ -31,8 +31,6 @@ use crate::tools::sandbox::Commands;
 use crate::tools::tool::{ToolContext, ToolLimits};
 use crate::workspace::{Landing, StagedFile, StagedKind};
 
-/// The tools of an action that makes no edit.
-const READING: &[&str] = &["read_file", "list_dir", "glob", "grep", "outline", "diagnostics"];
 /// Bytes of a diff that an event carries.
 const DIFF_MAX: usize = 64 * 1024;
 
@@ -126,8 +124,7 @@ impl Task {
                 history.seen().given(&services.workspace, &subject.path, &subject.text);
             }
         }
-        let allowed = (!self.action.edits).then_some(READING);
-        let tools = services.registry.select(allowed, &self.config.tools.disabled);
+        let tools = services.registry.select(self.action.allowed().as_deref(), &self.config.tools.disabled);
         let context = ToolContext {
             workspace: services.workspace.clone(),
             run: self.run.clone(),

@@ -199,6 +199,8 @@ pub(super) enum ConfigCommand {
         /// A project's file if it is named ropeway.toml, else a user's
         file: Option<PathBuf>,
     },
+    /// Print the JSON Schema of a configuration file, for editors that complete and check TOML
+    Schema,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,14 +7,23 @@ use anyhow::Context;
 
 use super::args::ConfigCommand;
 use super::{DONE, FAILED, complain, current_dir, sources};
-use crate::config::{EnvSnapshot, Problem, Severity, check_file, load};
+use crate::config::{EnvSnapshot, Problem, Severity, check_file, load, schema};
 
 pub(super) fn config(command: &ConfigCommand, env: EnvSnapshot) -> anyhow::Result<u8> {
     match command {
         ConfigCommand::Show => show(env),
         ConfigCommand::Check { file: Some(file) } => check_named(file, &env),
         ConfigCommand::Check { file: None } => check_all(env),
+        ConfigCommand::Schema => print_schema(),
     }
+}
+
+fn print_schema() -> anyhow::Result<u8> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, &schema())?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(DONE)
 }
 
 /// One line for each key: `key = value  # origin`. Problems go to standard error, so that the lines stay TOML.
@@ -27,7 +36,10 @@ fn show(env: EnvSnapshot) -> anyhow::Result<u8> {
     let width = entries.iter().map(|entry| entry.line().chars().count()).max().unwrap_or(0).min(60);
     let mut out = io::BufWriter::new(io::stdout().lock());
     for entry in &entries {
-        writeln!(out, "{:width$}  # {}", entry.line(), entry.origin)?;
+        writeln!(out, "{:width$}  # {}", entry.line(), entry.places())?;
+    }
+    for (name, value, origin) in loaded.config.switches() {
+        writeln!(out, "# {name} = {value}  # {origin}")?;
     }
     if let Some(reason) = &loaded.config.model_missing {
         writeln!(out, "# model: {reason}")?;

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::keys::{TOOL_NAMES, nearest_word};
+use super::model::{ModelRef, model_ref};
 use super::node::Node;
-use super::place::Layer;
-use super::read::{Reader, Table, boolean, shown, strings, text};
+use super::place::{Layer, Origin};
+use super::read::{Reader, Table, boolean, shown, strings, text, texts};
 
 /// The ids of the built-in actions, which nobody may take.
 const BUILT_IN: &[&str] =
@@ -15,6 +17,10 @@ const MAX_ACTIONS: usize = 64;
 /// Bytes of a prompt.
 const MAX_PROMPT: usize = 16 * 1024;
 
+/// What stands for something else in a prompt, in braces: the selection with its surroundings, the file's name, the
+/// diagnostics at the place, the language, and what the user says when asked. `{{` and `}}` are braces.
+pub const PLACEHOLDERS: &[&str] = &["selection", "file", "diagnostics", "language", "prompt"];
+
 /// One action of `[[actions]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UserAction {
@@ -22,7 +28,7 @@ pub struct UserAction {
     pub id: String,
     /// What the menu shows.
     pub title: String,
-    /// What the model is asked.
+    /// What the model is asked, with [`PLACEHOLDERS`].
     pub prompt: String,
     /// The code action kind, e.g. `refactor.rewrite`.
     pub kind: Option<String>,
@@ -30,8 +36,16 @@ pub struct UserAction {
     pub languages: Vec<String>,
     /// Whether it may edit; else it only answers.
     pub edits: bool,
+    /// The only tools it may use; absent: all that it could use otherwise.
+    pub tools: Option<Vec<String>>,
+    /// The model it is meant for.
+    pub model: Option<ModelRef>,
     /// It comes from the project's file: its text is a stranger's.
+    #[serde(skip)]
     pub from_project: bool,
+    /// Where it is defined.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// The actions of one layer; a second one of the same id is reported and left out.
@@ -56,6 +70,8 @@ fn read(node: &Node, table: &mut Table<'_, '_, '_>) -> Option<UserAction> {
     let kind = table.take("kind", kind);
     let languages = table.take("languages", strings(64, 64));
     let edits = table.take("edits", boolean);
+    let tools = table.take("tools", tools);
+    let model = table.take("model", model_ref);
     for key in ["id", "title", "prompt"] {
         if table.get(key).is_none() {
             table.reader.error("actions[]", &node.span, format!("an action needs `{key}`"));
@@ -68,7 +84,10 @@ fn read(node: &Node, table: &mut Table<'_, '_, '_>) -> Option<UserAction> {
         kind: kind.map(|at| at.value),
         languages: languages.map(|at| at.value).unwrap_or_default(),
         edits: edits.is_none_or(|at| at.value),
+        tools: tools.map(|at| at.value),
+        model: model.map(|at| at.value),
         from_project: table.reader.layer() == Layer::Project,
+        origin: table.reader.origin(node),
     })
 }
 
@@ -102,7 +121,65 @@ fn prompt(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<String> {
         reader.wrong(key, node, "a text that says what to do");
         return None;
     }
-    Some(prompt)
+    let mut known = true;
+    for name in placeholders(&prompt).filter(|name| !PLACEHOLDERS.contains(name)) {
+        known = false;
+        let span = reader.place_of(node, &format!("{{{name}}}"));
+        match nearest_word(name, PLACEHOLDERS.iter().copied()) {
+            Some(near) => {
+                let message = format!("nothing is put in for `{{{name}}}`; did you mean `{{{near}}}`?");
+                reader.mendable(key, &span, message, format!("{{{near}}}"));
+            }
+            None => {
+                let message = format!(
+                    "nothing is put in for `{{{name}}}`; there are {}, and `{{{{{name}}}}}` is the text itself",
+                    PLACEHOLDERS.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ")
+                );
+                reader.error(key, &span, message);
+            }
+        }
+    }
+    known.then_some(prompt)
+}
+
+/// The names in single braces. Braces around anything else than a word are text.
+fn placeholders(prompt: &str) -> impl Iterator<Item = &str> {
+    let mut rest = prompt;
+    std::iter::from_fn(move || {
+        loop {
+            let open = rest.find('{')?;
+            rest = &rest[open + 1..];
+            if let Some(after) = rest.strip_prefix('{') {
+                rest = after;
+                continue;
+            }
+            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
+            if (1..=40).contains(&end) && rest[end..].starts_with('}') {
+                let name = &rest[..end];
+                rest = &rest[end + 1..];
+                return Some(name);
+            }
+        }
+    })
+}
+
+fn tools(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Vec<String>> {
+    let mut named = Vec::new();
+    for (tool, place) in texts(64, 128)(reader, key, node)? {
+        if TOOL_NAMES.contains(&tool.as_str()) {
+            named.push(tool);
+            continue;
+        }
+        let message = format!("no tool is named `{}`", shown(&tool));
+        match nearest_word(&tool, TOOL_NAMES.iter().copied()) {
+            Some(near) => {
+                let message = format!("{message}; did you mean `{near}`?");
+                reader.mendable(key, &place.span, message, format!("\"{near}\""));
+            }
+            None => reader.error(key, &place.span, format!("{message}; there are {}", TOOL_NAMES.join(", "))),
+        }
+    }
+    Some(named)
 }
 
 fn kind(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<String> {
@@ -119,4 +196,18 @@ fn kind(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<String> {
         return None;
     }
     Some(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_in_single_braces_are_place_holders() {
+        let names = |prompt| placeholders(prompt).collect::<Vec<_>>();
+        assert_eq!(names("a {selection} {x_y} {file"), ["selection", "x_y"]);
+        assert_eq!(names("{{file}} {} { a } {\"a\": 1} {A} {}}"), [""; 0]);
+        assert_eq!(names("{{{file}}}"), ["file"]);
+        assert_eq!(names("{a{b}c}"), ["b"]);
+    }
 }

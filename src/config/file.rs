@@ -4,7 +4,7 @@ use std::fs::{Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::place::{Layer, Origin, Problem, Severity, Source};
 
@@ -13,30 +13,85 @@ const MAX_BYTES: u64 = 1024 * 1024;
 
 /// What tells whether a file has changed since it was read; absent files have one, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp(Option<(u64, Option<SystemTime>, u64)>);
+pub(super) struct Stamp(Option<Seen>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    length: u64,
+    modified: Option<SystemTime>,
+    /// Time of the last change of anything, in nanoseconds, the device and the inode; 0 where the system has none.
+    changed: i128,
+    device: u64,
+    inode: u64,
+}
 
 impl Stamp {
+    pub(super) const ABSENT: Self = Self(None);
+
     pub(super) fn of(path: &Path) -> Self {
-        Self(std::fs::metadata(path).ok().map(|meta| (meta.len(), meta.modified().ok(), inode(&meta))))
+        Self(std::fs::metadata(path).ok().map(|meta| Seen::of(&meta)))
+    }
+
+    /// Whether a change after `look` would show in the stamp. File systems count time in steps of up to 10 ms, some in
+    /// whole seconds: two writes within a step look like one.
+    pub(super) fn is_settled(&self, look: SystemTime) -> bool {
+        let Some(modified) = self.0.as_ref().map(|seen| seen.modified) else { return true };
+        let Some(modified) = modified else { return false };
+        let fine = modified.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|time| time.subsec_nanos() != 0);
+        let step = Duration::from_millis(if fine { 50 } else { 2_100 });
+        look.duration_since(modified).is_ok_and(|age| age > step)
+    }
+
+    /// Whether the file was written a moment ago, so that whoever writes it may not have finished. Less than what a
+    /// watcher waits before it looks.
+    pub(super) fn is_fresh(&self, look: SystemTime) -> bool {
+        let modified = self.0.as_ref().and_then(|seen| seen.modified);
+        modified.is_some_and(|modified| look.duration_since(modified).is_ok_and(|age| age < Duration::from_millis(40)))
     }
 }
 
-#[cfg(unix)]
-fn inode(meta: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(meta)
+impl Seen {
+    fn of(meta: &Metadata) -> Self {
+        #[cfg(unix)]
+        let (changed, device, inode) = {
+            use std::os::unix::fs::MetadataExt;
+            (i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec()), meta.dev(), meta.ino())
+        };
+        #[cfg(not(unix))]
+        let (changed, device, inode) = (0, 0, 0);
+        Self { length: meta.len(), modified: meta.modified().ok(), changed, device, inode }
+    }
 }
 
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
+/// The bytes of a file.
+pub(super) struct Found {
+    pub(super) bytes: Vec<u8>,
+    pub(super) stamp: Stamp,
+    /// Nobody wrote while they were read.
+    pub(super) whole: bool,
 }
 
-/// The text of a file; nothing if there is none; else the reason why it cannot be used.
-pub(super) fn read(layer: Layer, path: &Arc<Path>) -> Result<Option<String>, Box<Problem>> {
-    let problem = |message: String| {
-        let origin = Origin { layer, file: Some(path.clone()), name: None, line: 0, column: 0 };
-        Box::new(Problem::whole(Severity::Error, origin, "", message))
-    };
+/// A problem of a whole file.
+pub(super) fn problem(layer: Layer, path: &Arc<Path>, message: String) -> Box<Problem> {
+    let origin = Origin { layer, file: Some(path.clone()), name: None, line: 0, column: 0 };
+    Box::new(Problem::whole(Severity::Error, origin, "", message))
+}
+
+/// The bytes of a file; nothing if there is none; else the reason why it cannot be used.
+pub(super) fn read(layer: Layer, path: &Arc<Path>) -> Result<Option<Found>, Box<Problem>> {
+    // Who saves without renaming may be at it just now; then the second or third look sees it whole.
+    for _ in 0..2 {
+        match read_once(layer, path)? {
+            Some(found) if !found.whole => {}
+            found => return Ok(found),
+        }
+    }
+    read_once(layer, path)
+}
+
+fn read_once(layer: Layer, path: &Arc<Path>) -> Result<Option<Found>, Box<Problem>> {
+    let problem = |message: String| problem(layer, path, message);
+    let unread = |error: std::io::Error| problem(format!("cannot be read: {error}"));
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -56,27 +111,37 @@ pub(super) fn read(layer: Layer, path: &Arc<Path>) -> Result<Option<String>, Box
         Err(_) if path.is_symlink() && layer == Layer::Project => {
             return Err(problem("is a link; a project's file must be a regular file".to_owned()));
         }
-        Err(error) => return Err(problem(format!("cannot be read: {error}"))),
+        Err(error) => return Err(unread(error)),
     };
-    let meta = file.metadata().map_err(|error| problem(format!("cannot be read: {error}")))?;
+    let meta = file.metadata().map_err(unread)?;
     if !meta.is_file() {
         return Err(problem("is not a regular file".to_owned()));
     }
     // The length may lie or grow, so the limit counts what is read.
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(MAX_BYTES)).unwrap_or(0));
-    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| problem(format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(problem("is larger than 1 MiB, too large for a configuration file".to_owned()));
+    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
+    if let Some(problem) = too_large(layer, path, bytes.len() as u64) {
+        return Err(problem);
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let good = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
-            let source = Source::of_text(layer, Some(path.clone()), &good);
-            let message = "not valid UTF-8 from here on; save the file as UTF-8".to_owned();
-            Err(Box::new(source.problem(Severity::Error, &(at..at), "", message)))
-        }
-    }
+    let stamp = Stamp(Some(Seen::of(&meta)));
+    let after = file.metadata().map_err(unread)?;
+    let whole = Seen::of(&after) == Seen::of(&meta) && bytes.len() as u64 == meta.len();
+    Ok(Some(Found { bytes, stamp, whole }))
+}
+
+/// What is wrong with a file of this length.
+pub(super) fn too_large(layer: Layer, path: &Arc<Path>, bytes: u64) -> Option<Box<Problem>> {
+    let message = "is larger than 1 MiB, too large for a configuration file";
+    (bytes > MAX_BYTES).then(|| problem(layer, path, message.to_owned()))
+}
+
+/// The text of a file's bytes, else where they stop being one.
+pub(super) fn decode(layer: Layer, path: &Arc<Path>, bytes: Vec<u8>) -> Result<String, Box<Problem>> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let good = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
+        let source = Source::of_text(layer, Some(path.clone()), &good);
+        let message = "not valid UTF-8 from here on; save the file as UTF-8".to_owned();
+        Box::new(source.problem(Severity::Error, &(at..at), "", message))
+    })
 }

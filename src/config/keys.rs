@@ -74,6 +74,8 @@ pub(super) const KEYS: &[&str] = &[
     "actions[].kind",
     "actions[].languages",
     "actions[].edits",
+    "actions[].tools",
+    "actions[].model",
 ];
 
 /// The tools of the contract, to find a misspelt one in a rule before it silently protects nothing.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::cache::FileCache;
 use super::env::{self, EnvSnapshot};
-use super::file;
 use super::layer::UserLayer;
 use super::node::{Node, Value};
-use super::place::{Layer, Origin, Problem, Severity, Source};
+use super::place::{Layer, Problem, Severity, Source};
 use super::project::ProjectLayer;
 use super::read::Reader;
 
@@ -52,8 +52,8 @@ impl Sources {
         self.project_files = roots.into_iter().map(|root| root.as_ref().join("ropeway.toml")).collect();
     }
 
-    /// Every file that has a say.
-    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+    /// Every file that has a say, the user's first; none of them need exist.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.user_file().into_iter().chain(self.project_files.iter().cloned())
     }
 }
@@ -92,71 +92,82 @@ impl Layers {
         [&self.user, &self.init, &self.client].into_iter().chain(&self.single)
     }
 
+    /// The same with the project files of one root only.
+    pub(super) fn of_root(&self, nth: usize) -> Self {
+        Self { projects: self.projects.get(nth).cloned().into_iter().collect(), ..self.clone() }
+    }
+
+    /// Whether every layer is the very one that `other` has.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let projects = |(a, b): (&(PathBuf, Arc<_>), &(PathBuf, Arc<_>))| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1);
+        self.users().count() == other.users().count()
+            && self.users().zip(other.users()).all(|(a, b)| Arc::ptr_eq(a, b))
+            && self.projects.len() == other.projects.len()
+            && self.projects.iter().zip(&other.projects).all(projects)
+    }
+
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
         let projects = self.projects.iter().flat_map(|(_, read)| &read.problems);
         self.users().flat_map(|read| &read.problems).chain(projects)
     }
 }
 
-/// Reads every source. Takes as long as the disk: call it off the reactor where files may be slow.
-pub(super) fn read(sources: &Sources) -> Layers {
-    let user = sources.user_file().map(|path| {
-        // A file that the user named himself must be there.
-        let required = sources.user_file.is_some() || sources.env.names_user_file();
-        read_file(Layer::User, &path, required, UserLayer::read)
-    });
-    let projects = sources.project_files.iter().map(|path| {
-        let read = read_file(Layer::Project, path, false, ProjectLayer::read);
-        (path.clone(), Arc::new(read))
-    });
-    let options =
-        [("--model", "model", &sources.overrides.model), ("--profile", "profile", &sources.overrides.profile)];
-    let options = options.into_iter().filter_map(|(name, key, value)| {
-        Some((Layer::CommandLine, name, Node::at_key(key, Value::String(value.clone()?))))
-    });
-    let single = env::nodes(&sources.env)
-        .map(|(name, node)| (Layer::Environment, name, node))
-        .chain(options)
-        .map(|(layer, name, node)| Arc::new(read_node(&Source::without_text(layer, Some(name)), &node)));
-    Layers {
-        user: Arc::new(user.unwrap_or_default()),
-        projects: projects.collect(),
-        init: Arc::new(read_json(Layer::ClientInit, sources.init_settings.as_ref())),
-        client: Arc::new(read_json(Layer::ClientSettings, sources.client_settings.as_ref())),
-        single: single.collect(),
+/// What can be read without looking at a file: it changes only when the sources do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unfiled {
+    init: Arc<Read<UserLayer>>,
+    client: Arc<Read<UserLayer>>,
+    single: Vec<Arc<Read<UserLayer>>>,
+    /// Stands for the user's file where there is not even a place for one.
+    homeless: Arc<Read<UserLayer>>,
+}
+
+impl Unfiled {
+    pub(super) fn read(sources: &Sources) -> Self {
+        let options =
+            [("--model", "model", &sources.overrides.model), ("--profile", "profile", &sources.overrides.profile)];
+        let options = options.into_iter().filter_map(|(name, key, value)| {
+            Some((Layer::CommandLine, name, Node::at_key(key, Value::String(value.clone()?))))
+        });
+        let single = env::nodes(&sources.env)
+            .map(|(name, node)| (Layer::Environment, name, node))
+            .chain(options)
+            .map(|(layer, name, node)| Arc::new(read_node(&Source::without_text(layer, Some(name)), &node)));
+        Self {
+            init: Arc::new(read_json(Layer::ClientInit, sources.init_settings.as_ref())),
+            client: Arc::new(read_json(Layer::ClientSettings, sources.client_settings.as_ref())),
+            single: single.collect(),
+            homeless: Arc::default(),
+        }
     }
 }
 
-fn read_file<T: Default>(
-    layer: Layer,
-    path: &Path,
-    required: bool,
-    read: impl FnOnce(&mut Reader<'_>, &Node) -> T,
-) -> Read<T> {
-    let path: Arc<Path> = path.into();
-    let unreadable = |problems| Read { layer: T::default(), problems, unreadable: true, ever: true };
-    let text = match file::read(layer, &path) {
-        Ok(Some(text)) => text,
-        Ok(None) if required => {
-            let origin = Origin { layer, file: Some(path), name: None, line: 0, column: 0 };
-            let message = "there is no such file; create it, or unset ROPEWAY_CONFIG".to_owned();
-            return unreadable(vec![Problem::whole(Severity::Error, origin, "", message)]);
-        }
-        Ok(None) => return Read { ever: true, ..Read::default() },
-        Err(problem) => return unreadable(vec![*problem]),
-    };
-    let source = Source::of_text(layer, Some(path), &text);
-    match Node::of_toml(&source, &text) {
-        Ok(node) => {
-            let mut reader = Reader::new(&source);
-            let layer = read(&mut reader, &node);
-            Read { layer, problems: reader.finish(), unreadable: false, ever: true }
-        }
-        Err(mut problems) => {
-            problems.truncate(20);
-            unreadable(problems)
-        }
+/// Reads every file, or finds it as it was. Takes as long as the disk: call it off the reactor where files may be slow.
+pub(super) fn read(sources: &Sources, unfiled: &Unfiled, cache: &FileCache) -> Layers {
+    let user = sources.user_file().map(|path| {
+        // A file that the user named himself must be there.
+        let required = sources.user_file.is_some() || sources.env.names_user_file();
+        let missing = required.then_some("there is no such file; create it, or unset ROPEWAY_CONFIG");
+        cache.layer(Layer::User, &path.into(), missing, UserLayer::read)
+    });
+    let projects = sources.project_files.iter().map(|path| {
+        let read = cache.layer(Layer::Project, &path.as_path().into(), None, ProjectLayer::read);
+        (path.clone(), read)
+    });
+    Layers {
+        projects: projects.collect(),
+        user: user.unwrap_or_else(|| unfiled.homeless.clone()),
+        init: unfiled.init.clone(),
+        client: unfiled.client.clone(),
+        single: unfiled.single.clone(),
     }
+}
+
+/// Whether every file looks as it did at the last reading; one `stat` for each.
+pub(super) fn are_unchanged(sources: &Sources, cache: &FileCache) -> bool {
+    let user = sources.user_file().is_none_or(|path| cache.is_unchanged(Layer::User, &path.into()));
+    let project = |path: &PathBuf| cache.is_unchanged(Layer::Project, &path.as_path().into());
+    user && sources.project_files.iter().all(project)
 }
 
 fn read_json(layer: Layer, settings: Option<&Json>) -> Read<UserLayer> {
@@ -173,5 +184,5 @@ fn read_json(layer: Layer, settings: Option<&Json>) -> Read<UserLayer> {
 fn read_node(source: &Source<'_>, node: &Node) -> Read<UserLayer> {
     let mut reader = Reader::new(source);
     let layer = UserLayer::read(&mut reader, node);
-    Read { layer, problems: reader.finish(), unreadable: false, ever: true }
+    Read::of(layer, reader.finish())
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::keys::{TOOL_NAMES, nearest_word};
 use super::node::Node;
-use super::place::Origin;
+use super::place::{Origin, Origins};
 use super::read::{Reader, Table, shown, texts};
 
 /// Rules in one list of one layer.
@@ -51,31 +51,17 @@ pub struct Permissions {
     pub deny: Vec<Rule>,
 }
 
-/// What one layer says of the rules.
+/// What one layer says of the rules that can only tighten: all that a project's file may hold.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PermissionsLayer {
-    pub(super) allow: Option<(Vec<Rule>, Origin)>,
-    pub(super) ask: Vec<(Rule, Origin)>,
-    pub(super) deny: Vec<(Rule, Origin)>,
-    /// A list could not be read in part or at all: what it allowed must not count.
-    pub(super) broken: bool,
+pub(super) struct RulesLayer {
+    ask: Vec<(Rule, Origin)>,
+    deny: Vec<(Rule, Origin)>,
+    /// A list could not be read in part or at all.
+    broken: bool,
 }
 
-impl PermissionsLayer {
+impl RulesLayer {
     pub(super) fn read(table: &mut Table<'_, '_, '_>) -> Self {
-        let mut layer = Self::read_tightening(table);
-        let present = table.get("allow").is_some();
-        let allow = table.take("allow", rules);
-        layer.broken |= present && allow.as_ref().is_none_or(|at| at.value.iter().any(|(rule, _)| rule.is_err()));
-        layer.allow = allow.map(|at| {
-            let good = at.value.into_iter().filter_map(|(rule, _)| rule.ok()).collect();
-            (good, at.origin)
-        });
-        layer
-    }
-
-    /// The lists that can only tighten: all that a project's file may hold.
-    pub(super) fn read_tightening(table: &mut Table<'_, '_, '_>) -> Self {
         let mut layer = Self::default();
         for (key, list) in [("ask", &mut layer.ask), ("deny", &mut layer.deny)] {
             let present = table.get(key).is_some();
@@ -89,6 +75,54 @@ impl PermissionsLayer {
             }
         }
         layer
+    }
+
+    pub(super) fn apply(&self, to: &mut Permissions, origins: &mut Origins) {
+        self.add(to);
+        for (key, list) in [("ask", &self.ask), ("deny", &self.deny)] {
+            for (_, origin) in list {
+                origins.add("permissions", key, origin);
+            }
+        }
+    }
+
+    /// Adds the rules that are not there yet.
+    pub(super) fn add(&self, to: &mut Permissions) {
+        for (list, to) in [(&self.ask, &mut to.ask), (&self.deny, &mut to.deny)] {
+            for (rule, _) in list {
+                if !to.contains(rule) {
+                    to.push(rule.clone());
+                }
+            }
+        }
+    }
+}
+
+/// What one layer of the user's says of the rules.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PermissionsLayer {
+    pub(super) allow: Option<(Vec<Rule>, Origin)>,
+    pub(super) rules: RulesLayer,
+    /// The list of what is allowed, or the whole section, could not be read.
+    pub(super) broken: bool,
+}
+
+impl PermissionsLayer {
+    pub(super) fn read(table: &mut Table<'_, '_, '_>) -> Self {
+        let rules = RulesLayer::read(table);
+        let present = table.get("allow").is_some();
+        let allow = table.take("allow", self::rules);
+        let broken = present && allow.as_ref().is_none_or(|at| at.value.iter().any(|(rule, _)| rule.is_err()));
+        let allow = allow.map(|at| {
+            let good = at.value.into_iter().filter_map(|(rule, _)| rule.ok()).collect();
+            (good, at.origin)
+        });
+        Self { allow, rules, broken }
+    }
+
+    /// Something could not be read: what the layer allows must not count.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken || self.rules.broken
     }
 }
 

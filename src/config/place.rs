@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::text::{Encoding, Position, Range};
+
 /// The layers, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -105,12 +107,62 @@ pub struct Problem {
     pub message: String,
     /// A valid key to put in its place, where one is near.
     pub suggestion: Option<String>,
+    /// The text to put over the place, where that would mend it.
+    pub replacement: Option<String>,
+    /// Start and end in the text, where there is one.
+    pub(super) spots: Option<[Spot; 2]>,
+}
+
+/// A place in a text: line and columns from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    line: u32,
+    bytes: u32,
+    utf16: u32,
+    characters: u32,
+}
+
+impl Spot {
+    fn position(self, encoding: Encoding) -> Position {
+        let character = match encoding {
+            Encoding::Utf8 => self.bytes,
+            Encoding::Utf16 => self.utf16,
+            Encoding::Utf32 => self.characters,
+        };
+        Position { line: self.line, character }
+    }
 }
 
 impl Problem {
     /// A problem of a whole layer, without a place in its text.
     pub(super) fn whole(severity: Severity, origin: Origin, key: &str, message: String) -> Self {
-        Self { severity, end_line: 0, end_column: 0, origin, key: key.to_owned(), message, suggestion: None }
+        Self {
+            severity,
+            end_line: 0,
+            end_column: 0,
+            origin,
+            key: key.to_owned(),
+            message,
+            suggestion: None,
+            replacement: None,
+            spots: None,
+        }
+    }
+
+    /// The stretch of the file's text that is wrong, as an editor counts; its first character where no more is known.
+    pub fn range(&self, encoding: Encoding) -> Range {
+        let (start, mut end) = match self.spots {
+            Some([start, end]) => (start.position(encoding), end.position(encoding)),
+            None => {
+                let line = self.origin.line.saturating_sub(1);
+                let start = Position { line, character: self.origin.column.saturating_sub(1) };
+                (start, start)
+            }
+        };
+        if end <= start {
+            end = Position { line: start.line, character: start.character + 1 };
+        }
+        Range { start, end }
     }
 }
 
@@ -131,14 +183,36 @@ pub(super) struct At<T> {
     pub(super) origin: Origin,
 }
 
-/// The origin of every dotted key that some layer set.
+/// The origins of every dotted key that some layer set: the one that counts first, then those that add to it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Origins(pub(super) BTreeMap<String, Origin>);
+pub(super) struct Origins(BTreeMap<String, Vec<Origin>>);
+
+fn dotted(section: &str, key: &str) -> String {
+    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
+}
 
 impl Origins {
+    /// A layer decides a key.
     pub(super) fn set(&mut self, section: &str, key: &str, origin: &Origin) {
-        let key = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-        self.0.insert(key, origin.clone());
+        self.0.insert(dotted(section, key), vec![origin.clone()]);
+    }
+
+    /// A layer adds to what others say of a key.
+    pub(super) fn add(&mut self, section: &str, key: &str, origin: &Origin) {
+        let origins = self.0.entry(dotted(section, key)).or_default();
+        if !origins.contains(origin) {
+            origins.push(origin.clone());
+        }
+    }
+
+    /// All that had a say about a dotted key.
+    pub(super) fn all(&self, key: &str) -> &[Origin] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The last that had a say about a dotted key.
+    pub(super) fn last(&self, key: &str) -> Option<&Origin> {
+        self.all(key).last()
     }
 }
 
@@ -167,20 +241,38 @@ impl<'s> Source<'s> {
         Source { layer, file: None, name, text: "", lines: Vec::new() }
     }
 
-    fn position(&self, byte: usize) -> (u32, u32) {
+    fn spot(&self, byte: usize) -> Option<Spot> {
         if self.lines.is_empty() {
-            return (0, 0);
+            return None;
         }
         let byte = byte.min(self.text.len());
         let line = self.lines.partition_point(|start| *start <= byte).saturating_sub(1);
         let before = &self.text.as_bytes()[self.lines[line]..byte];
-        let column = if before.len() > MAX_COUNTED {
-            before.len()
+        let (utf16, characters) = if before.len() > MAX_COUNTED {
+            (before.len(), before.len())
         } else {
-            // Bytes that continue a character are not counted.
-            before.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
+            // Bytes that continue a character are not counted; characters of four bytes are two units of UTF-16.
+            let characters = before.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+            (characters + before.iter().filter(|byte| **byte >= 0xF0).count(), characters)
         };
-        (u32::try_from(line + 1).unwrap_or(u32::MAX), u32::try_from(column + 1).unwrap_or(u32::MAX))
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX - 1);
+        Some(Spot {
+            line: number(line),
+            bytes: number(before.len()),
+            utf16: number(utf16),
+            characters: number(characters),
+        })
+    }
+
+    /// Line and column from 1; 0 without a text.
+    fn position(&self, byte: usize) -> (u32, u32) {
+        self.spot(byte).map_or((0, 0), |spot| (spot.line + 1, spot.characters + 1))
+    }
+
+    /// Where `words` stand within a stretch of the text, literally.
+    pub(super) fn find(&self, span: &std::ops::Range<usize>, words: &str) -> Option<std::ops::Range<usize>> {
+        let at = self.text.get(span.clone())?.find(words)? + span.start;
+        Some(at..at + words.len())
     }
 
     pub(super) fn origin(&self, span: &std::ops::Range<usize>) -> Origin {
@@ -196,8 +288,13 @@ impl<'s> Source<'s> {
         message: String,
     ) -> Problem {
         let (end_line, end_column) = self.position(span.end.max(span.start));
-        let origin = self.origin(span);
-        Problem { severity, origin, end_line, end_column, key: key.to_owned(), message, suggestion: None }
+        let spots = self.spot(span.start).zip(self.spot(span.end.max(span.start)));
+        Problem {
+            end_line,
+            end_column,
+            spots: spots.map(|(start, end)| [start, end]),
+            ..Problem::whole(severity, self.origin(span), key, message)
+        }
     }
 }
 

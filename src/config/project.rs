@@ -7,7 +7,7 @@
 use super::action::{self, UserAction};
 use super::model::{ModelRef, model_ref};
 use super::node::Node;
-use super::permission::PermissionsLayer;
+use super::permission::RulesLayer;
 use super::place::{At, Origins, Problem, Severity};
 use super::read::{Reader, Table, float, integer, strings, word};
 use super::resolve::Config;
@@ -23,7 +23,7 @@ pub(super) struct ProjectLayer {
     mode: Option<At<EditMode>>,
     context: ContextLayer,
     disabled: Option<At<Vec<String>>>,
-    permissions: PermissionsLayer,
+    permissions: RulesLayer,
     actions: Vec<UserAction>,
 }
 
@@ -48,7 +48,7 @@ impl ProjectLayer {
             mode: table.section("edits", |table| table.take("mode", word(EDIT_MODES))),
             context: table.section("context", ContextLayer::read),
             disabled: table.section("tools", |table| table.take("disabled", strings(256, 128))),
-            permissions: table.section("permissions", PermissionsLayer::read_tightening),
+            permissions: table.section("permissions", RulesLayer::read),
             actions: action::read_all(table),
         }
     }
@@ -118,27 +118,33 @@ impl ProjectLayer {
             }
         }
         self.context.apply(&mut config.context, "context", origins);
-        for (rule, origin) in &self.permissions.ask {
-            config.permissions.ask.push(rule.clone());
-            origins.set("permissions", "ask", origin);
-        }
-        for (rule, origin) in &self.permissions.deny {
-            config.permissions.deny.push(rule.clone());
-            origins.set("permissions", "deny", origin);
-        }
+        self.permissions.apply(&mut config.permissions, origins);
         // A stranger's prompts count only where the user trusts the folder, and never in place of the user's own.
         for action in self.actions.iter().filter(|_| trusted) {
-            if !config.actions.iter().any(|own| own.id == action.id) {
-                config.actions.push(action.clone());
+            if config.actions.iter().any(|own| own.id == action.id) {
+                continue;
             }
+            let mut action = action.clone();
+            if let Some(model) = action.model.take_if(|model| !may_use(model)) {
+                let message = format!(
+                    "the action's `model` is ignored: a project may only choose a model that you have configured; to allow it, add [models.\"{model}\"] to your own file"
+                );
+                ignored(&action.origin, "actions[].model", message);
+            }
+            config.actions.push(action);
         }
+    }
+
+    /// Adds what holds for runs of other roots, too.
+    pub(super) fn guard(&self, config: &mut Config) {
+        self.permissions.add(&mut config.permissions);
     }
 
     /// Adds what no later layer may take away again.
     pub(super) fn apply_last(&self, config: &mut Config, origins: &mut Origins) {
         if let Some(at) = &self.disabled {
             config.tools.disabled.extend(at.value.iter().cloned());
-            origins.set("tools", "disabled", &at.origin);
+            origins.add("tools", "disabled", &at.origin);
         }
     }
 }

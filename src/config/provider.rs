@@ -33,7 +33,7 @@ pub enum ProviderKind {
     Ollama,
 }
 
-const KINDS: &[(&str, ProviderKind)] = &[
+pub(super) const KINDS: &[(&str, ProviderKind)] = &[
     ("openai", ProviderKind::OpenAi),
     ("anthropic", ProviderKind::Anthropic),
     ("google", ProviderKind::Google),

@@ -14,6 +14,12 @@ use super::place::{At, Layer, Origin, Problem, Severity, Source};
 /// Problems told for one layer; a file of a megabyte can hold a hundred thousand.
 const MAX_PROBLEMS: usize = 100;
 
+/// How a problem may go away.
+struct Mend {
+    suggestion: Option<String>,
+    replacement: Option<String>,
+}
+
 /// Collects the problems of one layer while it is read.
 pub(super) struct Reader<'s> {
     source: &'s Source<'s>,
@@ -42,11 +48,22 @@ impl<'s> Reader<'s> {
         self.report(Severity::Error, key, span, message, None);
     }
 
+    /// An error that goes away with another text in its place.
+    pub(super) fn mendable(&mut self, key: &str, span: &Range<usize>, message: String, replacement: String) {
+        let mend = Mend { suggestion: None, replacement: Some(replacement) };
+        self.report(Severity::Error, key, span, message, Some(mend));
+    }
+
+    /// Where `words` stand in the text of a value; the whole value where they are written otherwise.
+    pub(super) fn place_of(&self, node: &Node, words: &str) -> Range<usize> {
+        self.source.find(&node.span, words).unwrap_or_else(|| node.span.clone())
+    }
+
     pub(super) fn warning(&mut self, key: &str, span: &Range<usize>, message: String) {
         self.report(Severity::Warning, key, span, message, None);
     }
 
-    fn report(&mut self, severity: Severity, key: &str, span: &Range<usize>, message: String, near: Option<String>) {
+    fn report(&mut self, severity: Severity, key: &str, span: &Range<usize>, message: String, mend: Option<Mend>) {
         if self.problems.len() >= MAX_PROBLEMS {
             self.dropped += 1;
             return;
@@ -57,7 +74,9 @@ impl<'s> Reader<'s> {
             _ => message,
         };
         let mut problem = self.source.problem(severity, span, key, message);
-        problem.suggestion = near;
+        if let Some(mend) = mend {
+            (problem.suggestion, problem.replacement) = (mend.suggestion, mend.replacement);
+        }
         self.problems.push(problem);
     }
 
@@ -230,7 +249,10 @@ impl<'s, 'n> Table<'_, 's, 'n> {
                 Layer::ClientInit | Layer::ClientSettings => Severity::Warning,
                 _ => Severity::Error,
             };
-            self.reader.report(severity, &path, &name.span, message, near);
+            // The name of another table's key fits only where names are dotted from the top.
+            let fits = |near: &String| self.path.is_empty() || !near.contains('.');
+            let mend = near.map(|near| Mend { replacement: Some(near.clone()).filter(fits), suggestion: Some(near) });
+            self.reader.report(severity, &path, &name.span, message, mend);
         }
     }
 }
@@ -380,7 +402,7 @@ pub(super) fn word<'n, T: Copy>(
             }
             if let Some(near) = keys::nearest_word(text, words.iter().map(|(word, _)| *word)) {
                 let message = format!("\"{}\" is not known; did you mean \"{near}\"?", shown(text));
-                reader.error(key, &node.span, message);
+                reader.mendable(key, &node.span, message, format!("\"{near}\""));
                 return None;
             }
         }

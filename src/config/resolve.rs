@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::action::UserAction;
+use super::cache::FileCache;
 use super::env::EnvSnapshot;
 use super::keys::nearest_word;
 use super::layer::UserLayer;
-use super::layers::{self, Layers, Sources};
+use super::layers::{self, Layers, Sources, Unfiled};
 use super::model::{ModelOverride, ModelRef};
 use super::permission::Permissions;
 use super::place::{Layer, Origin, Origins, Problem, Severity};
@@ -18,6 +19,7 @@ use super::provider::{self, ProviderConfig, ProviderLayer};
 use super::sections::{
     AgentConfig, ContextConfig, EditsConfig, LlmConfig, MonitorConfig, PASSES, RecordingConfig, ToolsConfig,
 };
+use super::store;
 
 /// The settings in force. A run keeps the `Arc` it started with. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +56,7 @@ pub struct Config {
     pub actions: Vec<UserAction>,
     /// Where recordings, reports and answers go; absent only where there is no home.
     pub state_dir: Option<PathBuf>,
-    /// How long a read configuration may be used without a look at its file (`ROPEWAY_CONFIG_CACHE_TTL`).
+    /// How long a parsed file may be used while it looks unchanged (`ROPEWAY_CONFIG_CACHE_TTL`); 0: not at all.
     pub config_cache_ttl: Duration,
     /// Whether recordings are written by a task of their own (`ROPEWAY_BACKGROUND_IO`).
     pub background_io: bool,
@@ -117,7 +119,7 @@ pub struct Loaded {
 /// Reads and resolves everything. Never fails: what is wrong is left out and told.
 pub fn load(sources: &Sources) -> Loaded {
     let began = Instant::now();
-    let layers = layers::read(sources);
+    let layers = layers::read(sources, &Unfiled::read(sources), &FileCache::new(Duration::ZERO));
     let (config, mut problems) = resolve(sources, &layers);
     problems.splice(0..0, layers.problems().cloned());
     Loaded { config: Arc::new(config), problems: problems.into(), took: began.elapsed() }
@@ -142,7 +144,7 @@ pub(super) fn resolve(sources: &Sources, layers: &Layers) -> (Config, Vec<Proble
     let mut drafts: BTreeMap<String, ProviderLayer> = BTreeMap::new();
     let mut config = Config {
         trusted: sources.trusted != Some(false),
-        config_cache_ttl: Duration::from_secs(300),
+        config_cache_ttl: store::TTL,
         background_io: true,
         ..Config::default()
     };
@@ -165,7 +167,7 @@ pub(super) fn resolve(sources: &Sources, layers: &Layers) -> (Config, Vec<Proble
     for (_, project) in &layers.projects {
         project.layer.apply_last(&mut config, &mut origins);
     }
-    if layers.users().any(|read| read.layer.permissions.broken) {
+    if layers.users().any(|read| read.layer.permissions.is_broken()) {
         // One rule of a set cannot be read: what the set allows was weighed with that rule in it.
         config.permissions.allow.clear();
     }
@@ -204,14 +206,7 @@ fn apply(layer: &UserLayer, config: &mut Config, drafts: &mut BTreeMap<String, P
         config.permissions.allow.clone_from(allow);
         origins.set("permissions", "allow", origin);
     }
-    for (rule, origin) in &layer.permissions.ask {
-        config.permissions.ask.push(rule.clone());
-        origins.set("permissions", "ask", origin);
-    }
-    for (rule, origin) in &layer.permissions.deny {
-        config.permissions.deny.push(rule.clone());
-        origins.set("permissions", "deny", origin);
-    }
+    layer.permissions.rules.apply(&mut config.permissions, origins);
     for action in &layer.actions {
         // A later layer of the user's own replaces an action of the same id.
         config.actions.retain(|other| other.id != action.id);
@@ -271,7 +266,7 @@ fn select(
         return;
     };
     if !config.providers.contains_key(&model.provider) && !config.broken.contains_key(&model.provider) {
-        let origin = origins.0.get("model").cloned().unwrap_or_else(|| Origin::of(Layer::Default, None));
+        let origin = origins.last("model").cloned().unwrap_or_else(|| Origin::of(Layer::Default, None));
         let message = format!("`model`: {}", config.unknown_provider(&model.provider));
         problems.push(Problem::whole(Severity::Error, origin, "model", message));
     }
@@ -296,8 +291,8 @@ fn switches(env: &EnvSnapshot, config: &mut Config, origins: &mut Origins, probl
         problems.push(Problem::whole(Severity::Error, origin, "", message));
     };
     if env.os("ROPEWAY_CONFIG_CACHE_TTL").is_some() {
-        match env.text("ROPEWAY_CONFIG_CACHE_TTL").and_then(|text| text.trim().parse::<u32>().ok()) {
-            Some(seconds) => config.config_cache_ttl = Duration::from_secs(seconds.into()),
+        match store::ttl(env) {
+            Some(ttl) => config.config_cache_ttl = ttl,
             None => wrong("ROPEWAY_CONFIG_CACHE_TTL", "a whole number of seconds"),
         }
     }
@@ -326,7 +321,7 @@ fn state_dir(env: &EnvSnapshot, config: &mut Config) {
 /// Mends keys that contradict each other, since each alone is valid and may come from a layer of its own.
 fn consistent(config: &mut Config, origins: &Origins, problems: &mut Vec<Problem>) {
     let mut mended = |key: &str, message: &str| {
-        let origin = origins.0.get(key).cloned().unwrap_or_else(|| Origin::of(Layer::Default, None));
+        let origin = origins.last(key).cloned().unwrap_or_else(|| Origin::of(Layer::Default, None));
         problems.push(Problem::whole(Severity::Warning, origin, key, message.to_owned()));
     };
     if config.context.trim_to > config.context.trim_at {

@@ -1,25 +1,29 @@
 //! The plain sections: for each key its type, its default, what it takes and what it means, said once.
 //!
 //! `section!` makes two types of one list: what is in force (every field a value, this is what the program reads) and
-//! what one layer says (every field absent or a value with its place).
+//! what one layer says (every field absent or a value with its place), with the schema of the latter.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::place::{At, Origins};
 use super::read::{Table, boolean, float, integer, some, strings, text, word};
+use super::schema::Keys;
 
 macro_rules! section {
     (
-        $(#[$meta:meta])* $config:ident, $layer:ident {
-            $($(#[$field_meta:meta])* $field:ident: $type:ty = $default:expr, $read:expr;)*
-            $(@sub $(#[$sub_meta:meta])* $sub:ident: $sub_config:ident, $sub_layer:ident;)*
+        $(#[doc = $doc:literal])* $config:ident, $layer:ident {
+            $($(#[doc = $field_doc:literal])* $field:ident: $type:ty = $default:expr, $read:expr;)*
+            $(@sub $(#[doc = $sub_doc:literal])* $sub:ident: $sub_config:ident, $sub_layer:ident;)*
         }
     ) => {
-        $(#[$meta])*
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Serialize)]
         pub struct $config {
-            $($(#[$field_meta])* pub $field: $type,)*
-            $($(#[$sub_meta])* pub $sub: $sub_config,)*
+            $($(#[doc = $field_doc])* pub $field: $type,)*
+            $($(#[doc = $sub_doc])* pub $sub: $sub_config,)*
         }
 
         impl Default for $config {
@@ -49,6 +53,31 @@ macro_rules! section {
                     origins.set(section, stringify!($field), &at.origin);
                 })*
                 $(self.$sub.apply(&mut to.$sub, &format!("{section}.{}", stringify!($sub)), origins);)*
+            }
+        }
+
+        impl JsonSchema for $layer {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($config).into()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                // Here the words that read a value say what it may be.
+                #[allow(clippy::wildcard_imports, unused_imports, reason = "a section uses only some of the words")]
+                use super::schema::forms::*;
+                let mut keys = Keys::new(concat!($($doc),*));
+                $(
+                    let default: $type = $default;
+                    keys.put(stringify!($field), concat!($($field_doc),*), $read, Some(&default));
+                )*
+                $(keys.put_table(stringify!($sub), $sub_layer::json_schema(generator));)*
+                // Sections without tables in them need no generator.
+                let _ = generator;
+                keys.finish()
             }
         }
     };
@@ -97,7 +126,7 @@ pub(super) const EDIT_MODES: &[(&str, EditMode)] =
 section! {
     /// How edits reach the editor.
     EditsConfig, EditsLayer {
-        /// See [`EditMode`].
+        /// What happens to a run's edits at its end: they are applied, the editor asks first, or they are shown and wait.
         mode: EditMode = EditMode::Apply, word(EDIT_MODES);
     }
 }
@@ -116,7 +145,7 @@ section! {
         trim_at: f64 = 1.5, float(1.0, 100.0);
         /// And ends at this one.
         trim_to: f64 = 1.2, float(1.0, 100.0);
-        /// Ways of making a conversation smaller that are not used, see [`PASSES`].
+        /// Ways of making a conversation smaller that are not used: `clean`, `merge`, `repeats`, `shorten`, `stale`, `trim`.
         disabled: Vec<String> = Vec::new(), strings(32, 32);
         /// Tokens of what is looked up before a run asks the model: definitions, diagnostics, neighbours; 0: nothing is.
         start_tokens: u64 = 2_000, integer(0, 100_000);
@@ -140,7 +169,7 @@ section! {
 section! {
     /// The model's tools.
     ToolsConfig, ToolsLayer {
-        /// Tools that run at a time; 0: by cores, see [`ToolsConfig::parallel`].
+        /// Tools that run at a time; 0: four times the cores, 8 to 32.
         max_parallel: usize = 0, integer(0, 256);
         /// Milliseconds that a tool may take.
         timeout_ms: u64 = 30_000, integer(1, HOUR_MS);
@@ -205,7 +234,7 @@ section! {
     RecordingConfig, RecordingLayer {
         /// Runs are recorded.
         enabled: bool = true, boolean;
-        /// Where; empty: the state directory, see [`Config::state_dir`](super::Config::state_dir).
+        /// Where; an absolute path or one below `~/`; empty: the state directory.
         dir: String = String::new(), directory;
         /// Records written together.
         batch: u32 = 64, integer(1, 100_000);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::action::UserAction;
 use super::place::{Layer, Origin};
 use super::resolve::Config;
 
@@ -13,11 +14,19 @@ pub struct Entry {
     pub key: String,
     /// The value as TOML; a header's value is never shown.
     pub value: String,
-    /// Where it was set.
+    /// Where it was set; the last place where several add to it.
     pub origin: Origin,
+    /// The other places that add to it.
+    pub also: Vec<Origin>,
 }
 
 impl Entry {
+    /// Every place that had a say, for people.
+    pub fn places(&self) -> String {
+        let places = self.also.iter().chain([&self.origin]).map(ToString::to_string);
+        places.collect::<Vec<_>>().join(", ")
+    }
+
     /// Key and value as a line of TOML.
     pub fn line(&self) -> String {
         format!("{} = {}", self.key, self.value)
@@ -27,10 +36,20 @@ impl Entry {
 impl Config {
     /// Where the model was chosen, for people.
     pub fn model_origin(&self) -> String {
-        match self.origins.0.get("model") {
+        match self.origins.last("model") {
             Some(origin) => origin.to_string(),
             None => "the first provider whose key was found".to_owned(),
         }
+    }
+
+    /// What only the environment can say: the variable, its value in force, and where that comes from.
+    pub fn switches(&self) -> [(&'static str, String, String); 2] {
+        let origin = |key: &str| self.origins.last(key).map_or_else(|| "default".to_owned(), ToString::to_string);
+        let ttl = self.config_cache_ttl.as_secs().to_string();
+        [
+            ("ROPEWAY_CONFIG_CACHE_TTL", ttl, origin("config_cache_ttl")),
+            ("ROPEWAY_BACKGROUND_IO", self.background_io.to_string(), origin("background_io")),
+        ]
     }
 
     /// Every key with its value and origin, in the order of the documentation. No secret is in it.
@@ -68,6 +87,7 @@ impl Config {
         list.section("permissions", &self.permissions, 2);
         list.section("recording", &self.recording, 2);
         list.section("monitor", &self.monitor, 2);
+        list.actions(&self.actions);
         list.entries
     }
 }
@@ -79,8 +99,24 @@ struct List<'c> {
 
 impl List<'_> {
     fn put(&mut self, key: &str, value: &Json) {
-        let origin = self.config.origins.0.get(key).cloned().unwrap_or_else(|| Origin::of(Layer::Default, None));
-        self.entries.push(Entry { key: key.to_owned(), value: toml(value), origin });
+        let origins = self.config.origins.all(key).to_vec();
+        self.put_from(key, value, origins);
+    }
+
+    fn put_from(&mut self, key: &str, value: &Json, mut origins: Vec<Origin>) {
+        let origin = origins.pop().unwrap_or_else(|| Origin::of(Layer::Default, None));
+        self.entries.push(Entry { key: key.to_owned(), value: toml(value), origin, also: origins });
+    }
+
+    /// All on one line, so that the lines stay TOML.
+    fn actions(&mut self, actions: &[UserAction]) {
+        let mut origins: Vec<Origin> = Vec::new();
+        for action in actions {
+            if !origins.contains(&action.origin) {
+                origins.push(action.origin.clone());
+            }
+        }
+        self.put_from("actions", &serde_json::to_value(actions).unwrap_or_default(), origins);
     }
 
     /// The fields of a section; tables in it, too, down to `depth`. What is absent has no line.
