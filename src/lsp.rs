@@ -13,6 +13,7 @@ pub mod capabilities;
 pub mod commands;
 pub mod convert;
 pub mod end;
+mod following;
 pub mod handlers;
 pub mod host;
 pub mod outbound;

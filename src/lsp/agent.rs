@@ -1,12 +1,12 @@
 //! The agent of one session: put together once the client has introduced itself, and told what the session hears.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::following;
+use super::problems::{self, Board};
 use super::session::Session;
 use super::status::StatusLine;
 use crate::agent::budget::ledger::Ledger;
@@ -24,6 +24,8 @@ use crate::tools::kept::Lists;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
+use crate::watch::Unwatched;
+use crate::watch::files::FileWatch;
 
 /// How long runs may take to end when the session does.
 const GRACE: Duration = Duration::from_secs(2);
@@ -37,8 +39,14 @@ pub struct Agent {
     /// What the editor last reported.
     pub diagnostics: Arc<Diagnostics>,
     status: StatusLine,
-    /// Files of the configuration for which problems are shown now.
-    shown: Mutex<HashSet<PathBuf>>,
+    /// What is shown of the configuration's problems.
+    pub(super) board: Board,
+    /// The last part of the user's file's path.
+    pub(super) user_file_name: Option<String>,
+    /// Follows the configuration's files.
+    pub(super) watch: OnceLock<FileWatch>,
+    /// Why not all of them can be watched; set once the user knows.
+    pub(super) unwatched: OnceLock<Unwatched>,
 }
 
 /// What a session keeps to make its agent at the first need: a session that only edits never pays for one.
@@ -90,13 +98,25 @@ impl Agent {
         let wants = client.is_some_and(|client| client.capabilities.status);
         let pace = Duration::from_secs_f64(1.0 / current.monitor.status_hz.max(0.1));
         let status = StatusLine::start(session, runs.clone(), pace, wants);
-        Arc::new(Self { runs, config, diagnostics, status, shown: Mutex::default() })
+        let user_file = config.sources().user_file();
+        Arc::new(Self {
+            user_file_name: user_file.and_then(|file| Some(file.file_name()?.to_str()?.to_owned())),
+            runs,
+            config,
+            diagnostics,
+            status,
+            board: Board::default(),
+            watch: OnceLock::new(),
+            unwatched: OnceLock::new(),
+        })
     }
 
-    /// Notes whether problems are shown for a file; says whether some were before.
-    pub(super) fn shows_problems(&self, path: &Path, shown: bool) -> bool {
-        let mut files = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown { !files.insert(path.to_owned()) } else { files.remove(path) }
+    /// The configuration in force is another one: what was set up by the old one follows. Runs keep theirs.
+    pub(super) fn take_effect(&self) {
+        let (config, services) = (self.config.current(), self.runs.services());
+        services.llm.configure(&config);
+        services.scheduler.set_parallel(config.tools.parallel());
+        self.status.changed();
     }
 
     /// The whole readout.
@@ -156,6 +176,14 @@ pub fn attach(session: &Arc<Session>, sources: Sources) {
         reload(&session, Some(params));
     }));
     let here = weak();
+    let _ = callbacks.document.set(Box::new(move |uri, touch| {
+        if let Some(session) = here.upgrade()
+            && let Some(agent) = session.seated()
+        {
+            problems::touched(&session, agent, uri, touch);
+        }
+    }));
+    let here = weak();
     let _ = callbacks.ready.set(Box::new(move || {
         let Some(session) = here.upgrade() else { return };
         ready(&session);
@@ -165,6 +193,9 @@ pub fn attach(session: &Arc<Session>, sources: Sources) {
         if let Some(session) = here.upgrade()
             && let Some(agent) = session.seated()
         {
+            if let Some(watch) = agent.watch.get() {
+                watch.stop();
+            }
             session.runtime.block_on(agent.runs.shut_down(GRACE));
         }
     }));
@@ -179,14 +210,24 @@ pub fn run_commands_in(session: &Arc<Session>, sandbox: Arc<Sandbox>) {
 
 /// The client may be asked things now: its settings are fetched, and what is wrong with the files is said.
 fn ready(session: &Arc<Session>) {
-    let wants_settings = session.client().is_some_and(|client| client.capabilities.configuration);
-    if wants_settings {
+    let Some(client) = session.client() else { return };
+    if client.capabilities.settings_registered {
+        // Some clients tell of changed settings only whoever asks to be told. The answer says nothing.
+        let registration = json!({
+            "id": "ropeway-settings",
+            "method": "workspace/didChangeConfiguration",
+            "registerOptions": { "section": "ropeway" },
+        });
+        drop(session.outbound.request("client/registerCapability", json!({ "registrations": [registration] })));
+    }
+    if client.capabilities.configuration {
         reload(session, Some(Value::Null));
     } else {
         let here = session.clone();
         session.runtime.spawn_blocking(move || {
-            here.agent();
-            super::problems::publish(&here);
+            let Some(agent) = here.agent() else { return };
+            problems::publish(&here);
+            following::follow(&here, agent);
         });
     }
 }
@@ -199,7 +240,7 @@ fn reload(session: &Arc<Session>, pushed: Option<Value>) {
         let settings = match (ask, pushed) {
             (true, _) => here
                 .outbound
-                .request("workspace/configuration", serde_json::json!({ "items": [{ "section": "ropeway" }] }))
+                .request("workspace/configuration", json!({ "items": [{ "section": "ropeway" }] }))
                 .await
                 .ok()
                 .map(|answer| answer.get(0).cloned().unwrap_or_default()),
@@ -215,12 +256,22 @@ fn reload(session: &Arc<Session>, pushed: Option<Value>) {
                     sources.client_settings = Some(settings);
                 }
             });
-            super::problems::publish(&here);
+            agent.take_effect();
+            problems::forget_files(agent);
+            problems::publish(&here);
+            following::follow(&here, agent);
         };
         if let Err(error) = tokio::task::spawn_blocking(work).await {
             tracing::error!(%error, "the configuration could not be read again");
         }
     });
+}
+
+/// Tells the user one thing that needs nothing done.
+pub(super) fn inform(session: &Arc<Session>, message: String) {
+    if let Some(client) = session.client() {
+        client.host.notify(Notice::Info, message);
+    }
 }
 
 /// Shows one line to the user, where there is one to show it to.

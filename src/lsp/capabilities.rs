@@ -59,6 +59,8 @@ pub struct Capabilities {
     pub show_document: bool,
     /// `workspace/configuration` is answered.
     pub configuration: bool,
+    /// The server may ask to be told when settings change.
+    pub settings_registered: bool,
     /// File watchers can be registered.
     pub watched_files: bool,
     /// `ropeway/status` is wanted.
@@ -115,6 +117,7 @@ impl Capabilities {
             progress: yes("/capabilities/window/workDoneProgress"),
             show_document: yes("/capabilities/window/showDocument/support"),
             configuration: yes("/capabilities/workspace/configuration"),
+            settings_registered: yes("/capabilities/workspace/didChangeConfiguration/dynamicRegistration"),
             watched_files: yes("/capabilities/workspace/didChangeWatchedFiles/dynamicRegistration"),
             status: yes(&format!("{options}/status")),
             events: yes(&format!("{options}/events")),

@@ -19,6 +19,7 @@ use super::outbound::Outbound;
 use super::parent::Parent;
 use super::pump::Ingress;
 use super::session::Session;
+use crate::watch::files::FOLDERS;
 use crate::workspace::Workspace;
 
 /// How often we look whether the process that started us is still there.
@@ -42,6 +43,8 @@ pub struct ServerOptions {
     pub state_dir: Option<PathBuf>,
     /// Our version, as the client is told.
     pub version: String,
+    /// Folders that are watched for changes of the configuration, at most.
+    pub watched_folders: usize,
     /// A handler for tests.
     pub hook: Option<Hook>,
 }
@@ -49,7 +52,8 @@ pub struct ServerOptions {
 impl ServerOptions {
     /// Options without a state directory.
     pub fn new(runtime: Handle, workspace: Arc<Workspace>) -> Self {
-        Self { runtime, workspace, state_dir: None, version: env!("CARGO_PKG_VERSION").into(), hook: None }
+        let version = env!("CARGO_PKG_VERSION").into();
+        Self { runtime, workspace, state_dir: None, version, watched_folders: FOLDERS, hook: None }
     }
 }
 

@@ -23,6 +23,22 @@ pub type RunCallback = Box<dyn Fn(&RunId) + Send + Sync>;
 /// A callback for a value of the client.
 pub type ValueCallback = Box<dyn Fn(Value) + Send + Sync>;
 
+/// What the editor has done with a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// It is open now.
+    Opened,
+    /// Its text has changed.
+    Changed,
+    /// It was written to its file.
+    Saved,
+    /// It is closed.
+    Closed,
+}
+
+/// A callback for a document, by its URI.
+pub type DocumentCallback = Box<dyn Fn(&str, Touch) + Send + Sync>;
+
 /// Whom the session tells of what; each may be set once, by the module that cares, before the first message.
 #[derive(Default)]
 pub struct Callbacks {
@@ -34,6 +50,8 @@ pub struct Callbacks {
     pub roots_changed: OnceLock<Callback>,
     /// The client says that its settings have changed; the value is what it sent along.
     pub settings_changed: OnceLock<ValueCallback>,
+    /// The editor has done something with a document, which is followed already. On the reader's thread.
+    pub document: OnceLock<DocumentCallback>,
     /// The client is initialized and may be asked things.
     pub ready: OnceLock<Callback>,
     /// The session ends: cancel the runs, kill their children. Called once, must return within a second or two.

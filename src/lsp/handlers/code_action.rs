@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower_lsp::jsonrpc::{Error, Result};
 
 use super::super::commands;
+use super::super::problems;
 use super::super::session::Session;
 use crate::agent::offer::{self, Offer, Place};
 use crate::text::Range;
@@ -22,9 +23,7 @@ pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
     let (Some(uri), Some(range)) = (uri, range) else {
         return Err(Error::invalid_params("`textDocument.uri` and `range` are needed"));
     };
-    // Outside the workspace folders nothing may be read or changed, so nothing is offered there.
-    let Some(document) = session.workspace.document(uri).filter(|document| document.synced && document.path.is_some())
-    else {
+    let Some(document) = session.workspace.document(uri).filter(|document| document.synced) else {
         return Ok(json!([]));
     };
     let empty = Vec::new();
@@ -36,6 +35,14 @@ pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
         .map(|only| only.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         .unwrap_or_default();
     let Some(agent) = session.agent() else { return Ok(json!([])) };
+    let mends = match offer::wanted("quickfix", &only) {
+        true => problems::mends(session, agent, &document, range),
+        false => Vec::new(),
+    };
+    // Outside the workspace folders nothing may be read or changed, so nothing is offered there.
+    if document.path.is_none() {
+        return Ok(Value::Array(mends));
+    }
     agent.diagnostics.set_in(uri, range, diagnostics.iter().filter_map(diagnostic).collect());
     let place = Place {
         uri,
@@ -49,7 +56,9 @@ pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
         // Without a client of ours nobody would ask for the instruction; a `ropeway:` comment gives one instead.
         asks: client.capabilities.events || client.capabilities.status,
     };
-    let offers = offer::offers(&place, &agent.config.current().actions);
+    let config =
+        document.path.as_ref().map_or_else(|| agent.config.current(), |path| agent.config.of(&path.absolute()));
+    let offers = offer::offers(&place, &config.actions);
     if !offers.is_empty()
         && let Some(work) = agent.runs.warm()
     {
@@ -57,7 +66,8 @@ pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
         session.runtime.spawn(work);
     }
     let literals = client.capabilities.action_literals;
-    Ok(offers.into_iter().map(|offer| if literals { action(offer) } else { command(&offer) }).collect())
+    let offers = offers.into_iter().map(|offer| if literals { action(offer) } else { command(&offer) });
+    Ok(mends.into_iter().chain(offers).collect())
 }
 
 /// A diagnostic as the tools show it; one without a place or a message says nothing.

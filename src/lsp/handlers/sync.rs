@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, de};
 use serde_json::json;
 
-use super::super::session::Session;
+use super::super::session::{Session, Touch};
 use crate::ids::DocVersion;
 use crate::text::{Position, Range, Text};
 use crate::workspace::{ContentChange, Sync};
@@ -59,19 +59,28 @@ pub fn handle(session: &Session, method: &str, params: &str, mended: bool) -> Re
         CLOSE => {
             let Named { text_document: document } = serde_json::from_str(params)?;
             workspace.close(&document.uri);
+            touched(session, &document.uri, Touch::Closed);
             return Ok(());
         }
         _ => {
             let Named { text_document: document } = serde_json::from_str(params)?;
             workspace.saved(&document.uri);
+            touched(session, &document.uri, Touch::Saved);
             return Ok(());
         }
     };
     tell(session, &uri, state);
+    touched(session, &uri, if method == OPEN { Touch::Opened } else { Touch::Changed });
     if mended {
         lost(session, Some(&uri));
     }
     Ok(())
+}
+
+fn touched(session: &Session, uri: &str, touch: Touch) {
+    if let Some(tell) = session.callbacks.document.get() {
+        tell(uri, touch);
+    }
 }
 
 /// A message about the document `uri` was lost or came damaged: our copy of it is wrong, if it is open.
