@@ -12,6 +12,7 @@
 )]
 
 mod child;
+mod config;
 mod decode;
 mod endless;
 mod http;
@@ -79,6 +80,9 @@ fn main() {
     }
     if wanted("start") {
         start::measure(&mut report);
+    }
+    if wanted("config") {
+        config::measure(&mut report);
     }
     report.print();
     if let Some(path) = json {

@@ -140,13 +140,10 @@ fn show(session: &Arc<Session>, agent: &Arc<Agent>) {
             wanted.entry(file_uri(file)).or_default().1.push(diagnostic(problem, encoding));
         }
     };
-    let (mut wrong, mut elsewhere, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut warnings = Vec::new();
     for problem in loaded.problems.iter() {
-        match (&problem.origin.file, problem.severity) {
-            (Some(file), Severity::Error) if !wrong.contains(file) => wrong.push(file.clone()),
-            (None, Severity::Error) => elsewhere.push(problem.to_string()),
-            (_, Severity::Warning) => warnings.push(problem.to_string()),
-            _ => {}
+        if problem.severity == Severity::Warning {
+            warnings.push(problem.to_string());
         }
         if let Some(file) = &problem.origin.file {
             put(file, problem);
@@ -157,14 +154,22 @@ fn show(session: &Arc<Session>, agent: &Arc<Agent>) {
         let diagnostics = problems.iter().map(|problem| diagnostic(problem, encoding)).collect();
         wanted.insert(document.uri.to_string(), (document.version.map(|version| version.0), diagnostics));
     }
-    let said = match (wrong.as_slice(), elsewhere.as_slice()) {
-        ([], []) => None,
-        ([], [first, ..]) => Some(first.clone()),
-        ([path, ..], _) => {
-            Some(format!("{} has problems; what was in force before stays. See its diagnostics.", path.display()))
-        }
-    };
+    let said = summary(&loaded.problems);
     tell(session, agent, wanted, said, warnings);
+}
+
+/// The one message about all that is wrong: of the worst, where it is.
+fn summary(problems: &[Problem]) -> Option<String> {
+    let worst = problems.iter().rev().max_by_key(|problem| (problem.severity, problem.origin.file.is_some()))?;
+    Some(match (&worst.origin.file, worst.severity) {
+        (None, _) => worst.to_string(),
+        (Some(file), Severity::Error) => {
+            format!("{} has problems; what was in force before stays. See its diagnostics.", file.display())
+        }
+        (Some(file), Severity::Warning) => {
+            format!("not all that {} says is used. See its diagnostics.", file.display())
+        }
+    })
 }
 
 /// Sends what is new of all that.

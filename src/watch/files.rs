@@ -3,7 +3,8 @@
 //! Watched are the folders that hold a file, a link on the way to it or, where the folder is not there (yet, or any
 //! more), the nearest one above: never what is below them. After each burst of events the folders are worked out anew,
 //! so that a folder that was removed and made again, or a link that leads elsewhere, is followed. Where a folder cannot
-//! be watched the files are looked at every now and then instead; whoever uses them should look once more anyway.
+//! be watched the files are looked at every now and then instead. Whoever uses the files should look once more anyway:
+//! that a folder further up has got another name, nobody tells.
 //!
 //! The system is watched by the crate `notify`, one thread of which reads the events; it begins with the first file.
 

@@ -3,8 +3,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the configuration reads")]
 
+mod editor;
+mod following;
 mod malformed;
 mod projects;
+mod roots;
+mod schema;
 mod stores;
 
 use std::path::{Path, PathBuf};
@@ -74,7 +78,7 @@ impl World {
     }
 }
 
-/// The file of the contract, which uses every key.
+/// The file of the contract with the keys that came since; but for `agent.max_tokens` it uses every key.
 const CONTRACT: &str = r#"
 model = "anthropic/claude-sonnet-5-5"
 profile = "default"
@@ -101,7 +105,10 @@ temperature = 0.0
 mode = "apply"
 [context]
 compact_at = 0.8
+disabled = []
 max_history_pairs = 20
+start_ms = 40
+start_tokens = 2000
 trim_at = 1.5
 trim_to = 1.2
 [tools]
@@ -111,7 +118,7 @@ cache_ttl_ms = 300000
 overlay = true
 disabled = []
 preload = []
-grep = { first_match_timeout_ms = 3000, max_files = 10000 }
+grep = { first_match_timeout_ms = 3000, max_files = 10000, share = true }
 [llm]
 http2 = true
 max_idle_per_host = 4
@@ -147,6 +154,8 @@ prompt = "Explain it."
 kind = "refactor.rewrite"
 languages = ["sql"]
 edits = false
+tools = ["read_file"]
+model = "anthropic/claude-sonnet-5-5"
 "#;
 
 #[test]
@@ -177,9 +186,11 @@ fn every_key_of_the_contract_is_shown_with_its_value_and_its_place() {
         |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| (entry.line(), entry.origin.line));
     assert_eq!(origin("model"), Some(("model = \"anthropic/claude-sonnet-5-5\"".to_owned(), 2)));
     assert_eq!(origin("agent.max_steps"), Some(("agent.max_steps = 40".to_owned(), 17)));
-    assert_eq!(origin("tools.grep.max_files").map(|(_, line)| line), Some(37));
+    assert_eq!(origin("tools.grep.max_files").map(|(_, line)| line), Some(40));
     assert_eq!(origin("providers.anthropic.timeouts.idle_ms").map(|(_, line)| line), Some(9));
     assert_eq!(origin("providers.openai.kind").map(|(_, line)| line), Some(0));
+    let (actions, line) = origin("actions").unwrap();
+    assert!(actions.starts_with("actions = [{ ") && actions.contains("id = \"explain-sql\"") && line > 60, "{actions}");
     // Together the lines are TOML again.
     let text: String = entries.iter().map(|entry| entry.line() + "\n").collect();
     let again = World::new().user(text);

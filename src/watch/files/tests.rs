@@ -68,7 +68,7 @@ fn every_way_of_saving_a_file_is_told() {
         desk.forget();
         desk.write("deep/down/b.toml");
         desk.wait("a file in a new folder");
-        fs::rename(desk.path("deep"), desk.path(&format!("gone-{what}"))).unwrap();
+        fs::rename(desk.path("deep/down"), desk.path(&format!("gone-{what}"))).unwrap();
         desk.wait("a folder that is renamed");
         fs::create_dir_all(desk.path("deep/down")).unwrap();
         desk.wait("another folder of its name");

@@ -12,7 +12,7 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("demo", &["--model"]),
     ("run", &["-C", "--action", "--at", "--apply", "--json", "PROMPT"]),
     ("doctor", &["--json"]),
-    ("config", &["show", "check"]),
+    ("config", &["show", "check", "schema"]),
     ("tokens", &["--model", "FILE"]),
     ("policy", &["check"]),
     ("policy check", &["--json", "TOOL", "ARGS_JSON"]),

@@ -5,7 +5,7 @@ use ropeway::config::Severity;
 use super::World;
 
 /// A user's file, the place of its only problem, and words of it.
-const MALFORMED: &[(&str, &str, &str)] = &[
+pub(super) const MALFORMED: &[(&str, &str, &str)] = &[
     // Not TOML.
     ("model = ", "1:9", "not valid TOML"),
     ("model \"x\"", "1:7", "not valid TOML"),
@@ -120,6 +120,22 @@ const MALFORMED: &[(&str, &str, &str)] = &[
         "5:1",
         "defined twice",
     ),
+    (
+        "[[actions]]\nid = \"x\"\ntitle = \"X\"\nprompt = \"Look at {selction}.\"",
+        "4:19",
+        "nothing is put in for `{selction}`; did you mean `{selection}`?",
+    ),
+    (
+        "[[actions]]\nid = \"x\"\ntitle = \"X\"\nprompt = \"\"\"\nIn {file}:\n{zzz}\"\"\"",
+        "6:1",
+        "and `{{zzz}}` is the text itself",
+    ),
+    (
+        "[[actions]]\nid = \"x\"\ntitle = \"X\"\nprompt = \"p\"\ntools = [\"grep\", \"reed_file\"]",
+        "5:18",
+        "no tool is named `reed_file`; did you mean `read_file`?",
+    ),
+    ("[[actions]]\nid = \"x\"\ntitle = \"X\"\nprompt = \"p\"\nmodel = \"gpt\"", "5:9", "\"gpt\" is not a model"),
 ];
 
 #[test]
