@@ -6,7 +6,7 @@
 //! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it, and
 //! `patience` about a long wait for a model. `propose` brings staged edits to the user's side and proves that they
 //! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `budget` what
-//! it may spend and has, `readout` the numbers about all, `analytics` the tables behind them, `meter` what fills a
+//! it may spend and has, `readout` the numbers about all, `trace` the spans that collectors of traces get, `analytics` the tables behind them, `meter` what fills a
 //! conversation.
 
 pub mod action;
@@ -35,4 +35,5 @@ pub mod run;
 pub mod runs;
 pub mod services;
 pub mod task;
+mod trace;
 pub mod turn;

@@ -1,23 +1,34 @@
 //! Numbers about the work: how long operations take, how tools, tokens, money and caches stand.
 //!
-//! `timings` holds a histogram for each operation, made on the first record, so an idle server pays nothing for it.
-//! `counts` holds the counters. `readout` gives both the names that the contract (section 6) has for them. Nothing here
-//! is global: the one [`Metrics`] is made by the program and passed down as an `Arc`.
+//! `timer` holds the times of one thing without a lock, `timings` names what is timed, `span` is an operation that goes
+//! on. `counts` holds the counters, `iterations` the calls of models. `readout` gives all of it the names that the
+//! contract (section 6) has for it. Nothing here is global: the one [`Metrics`] is made with the workspace and passed
+//! up as an `Arc`. An idle server pays nothing for it: memory is taken with the first time that is noted.
 
 mod counts;
+mod iterations;
 mod process;
 mod readout;
+mod span;
+mod timer;
 mod timings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::counts::{Cache, RunningTool, Spent};
-pub use self::process::rss_bytes;
-pub use self::readout::{CacheHitRate, CostUsd, Http, LatencyMs, Numbers, Percentiles, Tokens, ToolCounts};
-pub use self::timings::{Op, OpStats, Timer};
+pub use self::counts::{Cache, Milestone, RunningTool, Spent};
+pub use self::iterations::Iteration;
+pub use self::process::{cpu_time, rss_bytes};
+pub use self::readout::{
+    CacheHitRate, CostUsd, Cpu, Http, LatencyMs, Numbers, Operation, Percentiles, Tokens, ToolCounts, WonMs,
+};
+pub use self::span::Span;
+pub use self::timer::{OpStats, RECENT, Timer};
+pub use self::timings::Op;
 
 use self::counts::Counts;
+use self::iterations::Iterations;
+use self::span::Limits;
 use self::timings::Timings;
 
 /// All numbers of one process.
@@ -25,12 +36,22 @@ use self::timings::Timings;
 pub struct Metrics {
     began: Instant,
     timings: Timings,
+    limits: Limits,
     counts: Counts,
+    iterations: Iterations,
+    share: process::Share,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { began: Instant::now(), timings: Timings::default(), counts: Counts::default() }
+        Self {
+            began: Instant::now(),
+            timings: Timings::default(),
+            limits: Limits::default(),
+            counts: Counts::default(),
+            iterations: Iterations::default(),
+            share: process::Share::default(),
+        }
     }
 }
 
@@ -40,14 +61,14 @@ impl Metrics {
         Arc::default()
     }
 
-    /// Notes that an operation took so long and whether it went well. An uncontended lock and a few additions.
-    pub fn record(&self, op: Op, took: Duration, ok: bool) {
-        self.timings.record(op, took, ok);
+    /// The numbers of one operation since the start.
+    pub fn stats(&self, op: Op) -> OpStats {
+        self.timings.of(op).stats()
     }
 
-    /// The numbers of one operation.
-    pub fn stats(&self, op: Op) -> OpStats {
-        self.timings.stats(op)
+    /// The numbers of one operation over the last five minutes.
+    pub fn recent(&self, op: Op) -> OpStats {
+        self.timings.of(op).recent()
     }
 
     /// Time since the start.

@@ -30,6 +30,7 @@ use tokio::sync::watch;
 
 use crate::disk::Disk;
 use crate::ids::RunId;
+use crate::metrics::Metrics;
 use crate::paths::{DocKey, PathError, Roots, WsPath, beneath, file_path};
 
 pub use self::delivery::{Delivery, DeliveryOp, Landing};
@@ -47,6 +48,7 @@ use self::store::Slot;
 #[derive(Debug)]
 pub struct Workspace {
     disk: Arc<Disk>,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
     bell: watch::Sender<u64>,
 }
@@ -74,7 +76,12 @@ struct State {
 impl Workspace {
     /// A workspace without roots or documents.
     pub fn new(disk: Arc<Disk>) -> Arc<Self> {
-        Arc::new(Self { disk, state: Mutex::default(), bell: watch::Sender::new(0) })
+        Arc::new(Self { disk, metrics: Metrics::new(), state: Mutex::default(), bell: watch::Sender::new(0) })
+    }
+
+    /// The numbers of the process, which all above the workspace add to.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The door to the disk.

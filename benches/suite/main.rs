@@ -23,6 +23,7 @@ mod run;
 mod sandbox;
 mod search;
 mod server;
+mod spans;
 mod start;
 mod syntax;
 mod text;
@@ -74,6 +75,9 @@ fn main() {
     }
     if wanted("run") {
         run::measure(&mut report);
+    }
+    if wanted("spans") {
+        spans::measure(&mut report);
     }
     if wanted("replay") {
         replay::measure(&mut report);

@@ -1,21 +1,24 @@
-//! The tables of `ropeway.analytics`: one row for each tool, cache, or connection pool.
+//! The tables of `ropeway.analytics`: one row for each tool, call of a model, cache, or connection pool.
 //!
 //! Rows are flat objects, so that a client can show any table with the same few lines; `columns` gives their order.
+
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::runs::Runs;
 use crate::llm::ProviderTraffic;
-use crate::metrics::OpStats;
+use crate::metrics::{Iteration, OpStats};
 use crate::tools::registry::Usage;
 
 /// The tables there are.
-pub const TABLES: [&str; 3] = ["tools", "cache", "http"];
+pub const TABLES: [&str; 4] = ["tools", "iterations", "cache", "http"];
 
 /// One table; `None` if there is none of this name.
 pub fn table(runs: &Runs, what: &str) -> Option<Value> {
     let (columns, rows) = match what {
         "tools" => tools(runs),
+        "iterations" => iterations(runs),
         "cache" => caches(runs),
         "http" => http(runs),
         _ => return None,
@@ -58,7 +61,7 @@ fn tools(runs: &Runs) -> Table {
         "idleMs",
     ];
     let row = |usage: Usage| {
-        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let mut row = vec![json!(usage.name), json!(usage.uses), json!(usage.errors), json!(usage.cached)];
         row.extend(times(&usage.waiting));
         row.extend(times(&usage.running));
@@ -67,6 +70,57 @@ fn tools(runs: &Runs) -> Table {
         row
     };
     (COLUMNS, runs.services().registry.usage().into_iter().map(row).collect())
+}
+
+fn iterations(runs: &Runs) -> Table {
+    const COLUMNS: &[&str] = &[
+        "runId",
+        "step",
+        "model",
+        "atMs",
+        "input",
+        "cached",
+        "output",
+        "costUsd",
+        "firstTokenMs",
+        "modelMs",
+        "toolMs",
+        "wonByStreamMs",
+        "wonByParallelMs",
+        "calls",
+        "failed",
+        "parallel",
+        "retries",
+        "ended",
+    ];
+    let ms = |time: Duration| json!(time.as_secs_f64() * 1e3);
+    let row = |row: Iteration| {
+        vec![
+            json!(row.run),
+            json!(row.step),
+            json!(row.model),
+            ms(row.at),
+            json!(row.spent.input),
+            json!(row.spent.cached),
+            json!(row.spent.output),
+            json!(row.spent.cost_usd),
+            row.first_token.map_or(Value::Null, ms),
+            ms(row.model_time),
+            ms(row.tool_time),
+            ms(row.won_by_stream),
+            ms(row.won_by_parallel),
+            json!(row.calls),
+            json!(row.failed),
+            json!(row.parallel),
+            json!(row.retries),
+            json!(match (row.ok, row.summary) {
+                (true, false) => "answered",
+                (true, true) => "summary",
+                (false, _) => "failed",
+            }),
+        ]
+    };
+    (COLUMNS, runs.services().metrics.iterations().into_iter().map(row).collect())
 }
 
 fn caches(runs: &Runs) -> Table {

@@ -103,6 +103,8 @@ pub struct Courier<'a> {
     pub what: What,
     /// Stops the wait for a user who confirms.
     pub cancel: &'a CancellationToken,
+    /// When there was nothing left to do but this.
+    pub since: std::time::Instant,
 }
 
 enum Fate {
@@ -128,6 +130,8 @@ impl Courier<'_> {
         let mut attempts: HashMap<WsPath, usize> = HashMap::new();
         // Sent, not seen, and to be sent again; what lands after all before that leaves nothing to send.
         let mut unseen: HashMap<WsPath, (String, usize)> = HashMap::new();
+        // Until the first request, unless the user is asked something before.
+        let mut since = Some(self.since);
         loop {
             let mut pending = workspace.deliveries(self.run);
             pending.retain(|delivery| !given_up.contains(&delivery.path));
@@ -141,6 +145,7 @@ impl Courier<'_> {
             if let Protection::Ask(reason) = first.protection
                 && !allowed.contains(&first.path)
             {
+                since = None;
                 match self.ask(&first.path, reason).await {
                     true => allowed.insert(first.path.clone()),
                     false => {
@@ -160,7 +165,7 @@ impl Courier<'_> {
             } else {
                 batch.retain(|other| other.op.is_resource() == resource && other.protection == Protection::None);
             }
-            let fate = self.attempt(&batch).await;
+            let fate = self.attempt(&batch, since.take()).await;
             if matches!(fate, Fate::Overtaken) {
                 continue;
             }
@@ -253,7 +258,7 @@ impl Courier<'_> {
     }
 
     /// Sends one request and waits for the proof of all that is in it.
-    async fn attempt(&self, batch: &[Delivery]) -> Fate {
+    async fn attempt(&self, batch: &[Delivery], since: Option<std::time::Instant>) -> Fate {
         let services = self.services;
         let begun = std::time::Instant::now();
         let mut sent: Vec<&Delivery> = Vec::with_capacity(batch.len());
@@ -268,6 +273,9 @@ impl Courier<'_> {
             return Fate::Overtaken;
         }
         let changes = batch.iter().map(change).collect();
+        if let Some(since) = since {
+            services.metrics.record(Op::Propose, since.elapsed(), true);
+        }
         let proposal = Proposal { label: self.label.clone(), changes, confirm: self.confirm };
         let reply = tokio::select! {
             reply = services.host.apply(proposal) => reply,
@@ -282,7 +290,15 @@ impl Courier<'_> {
                 Fate::Refused("it said that it applied the edit, but the buffer does not show it".into())
             }
         };
-        services.metrics.record(Op::Apply, begun.elapsed(), matches!(fate, Fate::Landed));
+        let why = || match &fate {
+            Fate::Unknown => "the editor did not answer".into(),
+            Fate::Landed => "the editor took its time".into(),
+            _ => "the editor did not take the edits".into(),
+        };
+        // The time in which the user makes up their mind says nothing.
+        if !self.confirm {
+            services.metrics.record_why(Op::Apply, begun.elapsed(), matches!(fate, Fate::Landed), why);
+        }
         fate
     }
 

@@ -10,7 +10,7 @@ use super::meter;
 use super::models;
 use super::outcome::Status;
 use super::runs::{Active, Runs};
-use crate::metrics::Cache;
+use crate::metrics::{Cache, RECENT};
 
 /// What `ropeway/status` carries.
 pub fn status(runs: &Runs) -> Value {
@@ -80,6 +80,11 @@ pub async fn stats(runs: &Runs) -> Value {
         "warmed": http.warmed,
         "shared": http.shared,
     });
+    let waits = services.scheduler.counts();
+    record["queues"]["tools"] = json!({"waiting": waits.waiting, "running": waits.running, "peak": waits.peak});
+    record["history"] = runs.conversations();
+    record["startup"] = json!(services.metrics.startup());
+    record["recentMs"] = json!(RECENT.as_millis() as u64);
     record["available"] =
         json!(models::resolve(&services.config(), services.llm.catalogue(), runs.chosen_model().as_ref()).is_ok());
     record

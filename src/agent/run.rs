@@ -23,12 +23,13 @@ use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
 use super::prefetch::Prefetch;
 use super::services::Services;
+use super::trace;
 use super::turn::{Turn, TurnEvent};
 use crate::config::Config;
 use crate::host::EventKind;
 use crate::ids::{CallId, RunId, ThreadId};
 use crate::llm::{LlmError, StreamEvent, ToolCall, ToolResult};
-use crate::metrics::{Op, RunningTool};
+use crate::metrics::{Iteration, Op, RunningTool};
 use crate::tools::ahead::Guess;
 use crate::tools::output::Output;
 use crate::tools::registry::{Toolset, Used};
@@ -39,6 +40,7 @@ pub use self::ended::Ended;
 
 pub(super) mod conversation;
 mod ended;
+pub(super) mod row;
 mod spend;
 
 /// What a run needs besides the shared parts.
@@ -120,10 +122,12 @@ pub struct Run<'a> {
     /// The limit that ended it.
     over: Option<Over>,
     clock: Clock,
+    /// The call of the model that is not over.
+    row: Option<Box<Iteration>>,
     ended: Option<End>,
     batch: u32,
     /// Calls that run, as the numbers count them.
-    running: Arc<Mutex<HashMap<CallId, RunningTool>>>,
+    running: Arc<Mutex<HashMap<CallId, (RunningTool, tracing::Span)>>>,
 }
 
 impl<'a> Run<'a> {
@@ -163,6 +167,7 @@ impl<'a> Run<'a> {
             budget: Budget::new(&plan.config.agent, plan.model.info),
             over: None,
             clock: Clock::default(),
+            row: None,
             ended: None,
             batch: 0,
             running: Arc::default(),
@@ -213,7 +218,7 @@ impl<'a> Run<'a> {
             Ok(Some(event)) => event,
             Ok(None) => return None,
             Err(error) => {
-                self.turn_over(false);
+                self.broke_off(&error);
                 return Some(self.failed(error));
             }
         };
@@ -234,11 +239,10 @@ impl<'a> Run<'a> {
     }
 
     fn response_event(&mut self, event: StreamEvent) -> Option<Input> {
-        if let Some(turn) = &mut self.turn
-            && !turn.spoke
+        if let Some(turn) = self.turn.as_mut().filter(|_| !matches!(event, StreamEvent::Done(_)))
+            && turn.spoke()
         {
-            turn.spoke = true;
-            self.services.metrics.record(Op::FirstToken, turn.started.elapsed(), true);
+            self.services.metrics.record(Op::FirstToken, turn.first.unwrap_or_default(), true);
         }
         match event {
             StreamEvent::Text(delta) => {
@@ -255,11 +259,11 @@ impl<'a> Run<'a> {
                 Some(Input::CallReady { call, reads_only })
             }
             StreamEvent::Done(response) => {
-                self.turn_over(true);
                 if let Some(usage) = response.usage {
                     self.keeper.learn(&mut lock(&self.plan.history), &usage);
                     self.spend(&usage, &response.turn.origin);
                 }
+                self.turn_over(true);
                 if !response.turn.calls.is_empty() && self.has_spent_all() {
                     return Some(Input::CostLimit);
                 }
@@ -367,8 +371,11 @@ impl<'a> Run<'a> {
         let (events, metrics) = (self.events.clone(), self.services.metrics.clone());
         let (call_id, tool, line, batch) = (call.clone(), tool.to_owned(), summary.to_owned(), self.batch);
         let running = self.running.clone();
+        let (ready, run) = (Instant::now(), tracing::Span::current());
         move |begun| {
-            lock(&running).insert(call_id.clone(), metrics.tool_started());
+            metrics.record(Op::Dispatch, ready.elapsed(), true);
+            let span = trace::tool(&run, &tool, &call_id);
+            lock(&running).insert(call_id.clone(), (metrics.tool_started(), span));
             events.phase(RunPhase::Acting);
             events.emit(EventKind::ToolStarted {
                 call_id,
@@ -386,12 +393,9 @@ impl<'a> Run<'a> {
         let Job { call, name, summary, result, waited, ran, cached } = job;
         let used = Used { waited, ran: ran.map(|(_, ran)| ran), ok: result.is_ok(), cached };
         self.plan.tools.used(&name, used);
-        if let Some((from, ran)) = ran {
-            self.clock.tool(from, ran);
-            self.services.metrics.record(Op::ToolWait, waited, true);
-            self.services.metrics.record(Op::Tool, ran, result.is_ok());
-        }
-        if let Some(running) = lock(&self.running).remove(&call) {
+        self.tool_timed(&name, waited, ran, result.is_ok());
+        if let Some((running, span)) = lock(&self.running).remove(&call) {
+            trace::tool_ended(&span, waited, cached, result.is_ok());
             running.finish(result.is_ok());
         }
         let (content, error): (Arc<str>, Option<String>) = match result {
@@ -424,7 +428,7 @@ impl<'a> Run<'a> {
     fn turn_over(&mut self, ok: bool) {
         self.patience.over(self.events);
         if let Some(turn) = self.turn.take() {
-            self.services.metrics.record(Op::Request, turn.started.elapsed(), ok);
+            self.timed(&turn, ok);
             self.clock.model(turn.started);
         }
     }

@@ -5,13 +5,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::action;
 use super::approval::Approvals;
@@ -25,10 +27,12 @@ use super::services::Services;
 use crate::config::{Config, ModelRef};
 use crate::ids::{RunId, ThreadId};
 use crate::llm::Message;
+use crate::metrics::{Milestone, Op};
 use crate::paths::{WsPath, file_path};
 use crate::tools::registry::IDLE;
 
 mod compact;
+mod probe;
 
 /// Runs that can still be taken back.
 const REMEMBERED: usize = 50;
@@ -69,6 +73,8 @@ pub struct Runs {
     tasks: TaskTracker,
     approvals: Approvals,
     closing: CancellationToken,
+    /// Whether somebody looks how late the runtime is.
+    probing: AtomicBool,
 }
 
 /// A run that has been started.
@@ -113,6 +119,7 @@ impl Runs {
             tasks: TaskTracker::new(),
             approvals,
             closing: CancellationToken::new(),
+            probing: AtomicBool::new(false),
         })
     }
 
@@ -157,6 +164,8 @@ impl Runs {
         }
         self.forget_old();
         self.services.workspace.begin(run.clone());
+        self.services.metrics.set_limits(config.monitor.slow_ms, config.monitor.moderate_ms);
+        self.services.metrics.passed(Milestone::FirstRun);
 
         let model = order.model.clone().or_else(|| action.model.clone()).or_else(|| self.state().model.clone());
         let task = super::task::Task {
@@ -176,14 +185,17 @@ impl Runs {
         let runs = self.clone();
         let body = async move {
             let run = task.run.clone();
+            let span = super::trace::run(&run, &task.thread, &task.action.id);
             // A panic has been logged by the hook; here it becomes the outcome of this run and of nothing else.
-            let ended = AssertUnwindSafe(task.carry_out(&events))
+            let ended = AssertUnwindSafe(task.carry_out(&events).instrument(span.clone()))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| (super::task::broken(&task, &events), Vec::new()));
+            super::trace::run_ended(&span, &ended.0);
             runs.ended(&run, ended, &events, done);
         };
         self.tasks.spawn(body);
+        self.probe();
         self.services.host.status_changed();
         Ok(Started { run, thread, outcome })
     }
@@ -196,6 +208,9 @@ impl Runs {
         done: watch::Sender<Option<Arc<Outcome>>>,
     ) {
         let status = outcome.status;
+        let total = Duration::from_secs_f64(outcome.timing.total_ms.max(0.0) / 1e3);
+        let why = || super::run::row::breakdown(&outcome.timing);
+        self.services.metrics.record_why(Op::Run, total, status != Status::Failed, why);
         self.approvals.forget(run);
         self.services.metrics.run_ended(run);
         let outcome = Arc::new(outcome);
@@ -405,6 +420,7 @@ impl Runs {
             confirm: false,
             what,
             cancel: &cancel,
+            since: Instant::now(),
         };
         let delivered = courier.deliver().await;
         let outcome = super::task::judge((*before).clone(), delivered, what);

@@ -1,7 +1,7 @@
 //! The task of one run from its order to its outcome: prepare, drive the loop, propose, tell.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::services::Services;
 use crate::config::{Config, EditMode, ModelRef};
 use crate::host::{EventKind, Notice};
 use crate::ids::{RunId, ThreadId};
+use crate::metrics::Op;
 use crate::paths::WsPath;
 use crate::syntax::Parses;
 use crate::text::diff;
@@ -56,10 +57,12 @@ impl Task {
     pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
         let host = &self.services.host;
         let parses = self.services.parses.share();
+        let begun = Instant::now();
         let ((), gathered) = tokio::join!(
             super::models::learn(&self.services.llm, &self.config, self.model.as_ref()),
             self.gather(&parses)
         );
+        self.services.metrics.record(Op::Gather, begun.elapsed(), true);
         let plan = match self.prepare(events, gathered, parses) {
             Ok(plan) => plan,
             Err(error) => {
@@ -177,6 +180,7 @@ impl Task {
     }
 
     async fn finish(&self, ended: Ended, events: &Events) -> (Outcome, Vec<WsPath>) {
+        let since = Instant::now();
         let Ended { error, cancelled, answer, steps, usage, timing } = ended;
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
         let mut outcome = self.outcome(status, events, error);
@@ -219,6 +223,7 @@ impl Task {
             confirm: self.config.edits.mode == EditMode::Confirm,
             what: What::Staged,
             cancel: &self.cancel,
+            since,
         };
         let mut delivered = courier.deliver().await;
         let open = std::mem::take(&mut delivered.open);

@@ -18,12 +18,20 @@ pub struct Turn {
     client: Arc<Client>,
     call: Call,
     state: State,
-    retries: mpsc::UnboundedReceiver<RetryNotice>,
+    notices: mpsc::UnboundedReceiver<RetryNotice>,
     restarted: bool,
+    /// The call as those who collect traces see it.
+    pub trace: tracing::Span,
     /// When the request was made.
     pub started: Instant,
-    /// Whether anything of the answer has been seen.
-    pub spoke: bool,
+    /// From the request to the first content of the answer.
+    pub first: Option<Duration>,
+    /// When content came last.
+    pub last: Option<Instant>,
+    /// From the last attempt's departure to the head of its answer.
+    pub first_byte: Option<Duration>,
+    /// Times it was asked again, or another model was.
+    pub retries: u32,
 }
 
 enum State {
@@ -58,9 +66,30 @@ fn open(client: &Arc<Client>, call: &Call) -> (State, mpsc::UnboundedReceiver<Re
 
 impl Turn {
     /// Makes the request. Nothing happens before the first `next`.
-    pub fn new(client: Arc<Client>, call: Call) -> Self {
-        let (state, retries) = open(&client, &call);
-        Self { client, call, state, retries, restarted: false, started: Instant::now(), spoke: false }
+    pub fn new(client: Arc<Client>, call: Call, trace: tracing::Span) -> Self {
+        let (state, notices) = open(&client, &call);
+        Self {
+            client,
+            call,
+            state,
+            notices,
+            restarted: false,
+            trace,
+            started: Instant::now(),
+            first: None,
+            last: None,
+            first_byte: None,
+            retries: 0,
+        }
+    }
+
+    /// Notes that content has come; says whether it is the first.
+    pub fn spoke(&mut self) -> bool {
+        let now = Instant::now();
+        self.last = Some(now);
+        let first = self.first.is_none();
+        self.first.get_or_insert_with(|| now.saturating_duration_since(self.started));
+        first
     }
 
     /// The next thing that happens; `None` once the response is over. Safe to drop and call again.
@@ -71,9 +100,15 @@ impl Turn {
                 State::Opening(opening) => {
                     tokio::select! {
                         biased;
-                        Some(notice) = self.retries.recv() => return Ok(Some(TurnEvent::Retry(notice))),
+                        Some(notice) = self.notices.recv() => {
+                            self.retries += 1;
+                            return Ok(Some(TurnEvent::Retry(notice)));
+                        }
                         stream = opening => match stream {
-                            Ok(stream) => self.state = State::Streaming(Box::new(stream)),
+                            Ok(stream) => {
+                                self.first_byte = Some(stream.timing().first_byte).filter(|byte| !byte.is_zero());
+                                self.state = State::Streaming(Box::new(stream));
+                            }
                             Err(error) => {
                                 self.state = State::Over;
                                 return Err(error);
@@ -83,7 +118,8 @@ impl Turn {
                 }
                 State::Streaming(stream) => {
                     // What was told while the stream was opened comes before what it says.
-                    if let Ok(notice) = self.retries.try_recv() {
+                    if let Ok(notice) = self.notices.try_recv() {
+                        self.retries += 1;
                         return Ok(Some(TurnEvent::Retry(notice)));
                     }
                     if let Some(why) = stream.take_broken_prefix() {
@@ -93,7 +129,8 @@ impl Turn {
                         Ok(event) => event,
                         Err(error) if stream.may_restart() && !self.restarted && self.client.retries() => {
                             self.restarted = true;
-                            (self.state, self.retries) = open(&self.client, &self.call);
+                            (self.state, self.notices) = open(&self.client, &self.call);
+                            self.retries += 1;
                             let why = format!("{}; the answer begins again", error.message);
                             let notice = RetryNotice { attempt: 1, wait: Duration::ZERO, why };
                             return Ok(Some(TurnEvent::Retry(notice)));

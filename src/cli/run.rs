@@ -22,8 +22,7 @@ use crate::agent::runs::Runs;
 use crate::agent::services::Services;
 use crate::config::{ConfigStore, EnvSnapshot, Overrides, Severity, Sources};
 use crate::disk::{Disk, DiskLimits};
-use crate::llm::client::Client;
-use crate::metrics::Metrics;
+use crate::llm::client::{Client, ClientSettings};
 use crate::paths::{Root, Roots};
 use crate::text::{Encoding, Position, Range, diff};
 use crate::tokens::counter::{Counter, REMEMBERED};
@@ -87,8 +86,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
     let workspace = Workspace::new(disk.clone());
     workspace.set_roots(roots.clone());
     let services = Services {
-        workspace,
-        llm: Client::new((&*settings).into()),
+        llm: Client::new(ClientSettings { metrics: workspace.metrics().clone(), ..(&*settings).into() }),
         registry: Registry::builtin(),
         scheduler: Scheduler::new(settings.tools.parallel()),
         results: ResultStore::new(),
@@ -101,7 +99,8 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         counter: Counter::new(REMEMBERED),
         calibration: Arc::default(),
         ledger: Ledger::new(state_dir),
-        metrics: Metrics::new(),
+        metrics: workspace.metrics().clone(),
+        workspace,
         trusted: settings.trusted,
         config: Arc::new(config),
     };

@@ -20,6 +20,7 @@ use crate::llm::secrets::Secrets;
 use crate::llm::traffic::Traffic;
 use crate::llm::transport::{read_error_body, spell};
 use crate::llm::{LlmError, LlmErrorKind, Request};
+use crate::metrics::Op;
 
 /// An overloaded model is asked this often before another is, where there is one.
 const OVERLOADED: u32 = 2;
@@ -205,14 +206,18 @@ impl Client {
         let queued = Instant::now();
         // Four bytes make a token, more or less; the provider's own count comes with its next headers.
         let permit = peer.pace.turn(asking.run, model, http.body.len() as u64 / 4).await;
-        peer.traffic.waited(queued.elapsed());
+        let waited = queued.elapsed();
+        peer.traffic.waited(waited);
+        self.settings().metrics.record(Op::Queue, waited, true);
         Traffic::count(&peer.traffic.requests);
         peer.uses();
         let sent = Instant::now();
         let transport = self.transport();
         let sending = transport.send(provider, Method::POST, &http.path, http.headers.clone(), http.body.clone());
-        let response = sending.await?;
+        let response = sending.await;
         let first_byte = sent.elapsed();
+        self.settings().metrics.record(Op::FirstByte, first_byte, response.is_ok());
+        let response = response?;
         let status = response.status().as_u16();
         peer.pace.observe(model, response.headers());
         let head = response.headers().clone();

@@ -27,6 +27,7 @@ use crate::llm::stream::ResponseStream;
 use crate::llm::traffic::{ProviderTraffic, Traffic, reuse_rate};
 use crate::llm::transport::{Transport, read_error_body, whole};
 use crate::llm::{LlmError, Request, StreamEvent};
+use crate::metrics::Metrics;
 
 /// Providers that are remembered; more would mean that addresses change all the time.
 const PEERS: usize = 256;
@@ -62,6 +63,8 @@ pub struct ClientSettings {
     pub wait_scale: f64,
     /// Certificates trusted besides the machine's own.
     pub roots: Vec<reqwest::Certificate>,
+    /// Where times are noted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for ClientSettings {
@@ -87,6 +90,7 @@ impl From<&LlmConfig> for ClientSettings {
             kept: None,
             wait_scale: 1.0,
             roots: Vec::new(),
+            metrics: Metrics::new(),
         }
     }
 }
@@ -185,7 +189,7 @@ pub struct Probe {
 }
 
 fn transport(settings: &ClientSettings) -> Transport {
-    Transport::new(settings.http2, settings.max_idle_per_host, settings.roots.clone())
+    Transport::new(settings.http2, settings.max_idle_per_host, settings.roots.clone(), settings.metrics.clone())
 }
 
 fn answers(settings: &ClientSettings) -> Answers {
@@ -227,8 +231,8 @@ impl Client {
     /// what is known of the providers are kept where their settings are as they were.
     pub fn configure(&self, config: &Config) {
         let old = self.settings.load_full();
-        let new =
-            ClientSettings { wait_scale: old.wait_scale, roots: old.roots.clone(), ..ClientSettings::from(config) };
+        let (roots, metrics) = (old.roots.clone(), old.metrics.clone());
+        let new = ClientSettings { wait_scale: old.wait_scale, roots, metrics, ..ClientSettings::from(config) };
         let differs = |part: fn(&ClientSettings) -> String| part(&old) != part(&new);
         if differs(|it| format!("{:?}", (it.http2, it.max_idle_per_host))) {
             self.transport.store(Arc::new(transport(&new)));

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -24,6 +24,7 @@ use crate::llm::endpoint::{is_loopback, url};
 use crate::llm::failure::{Again, Failure, MAX_ERROR_BODY, clip};
 use crate::llm::turnover::Turnover;
 use crate::llm::{LlmError, LlmErrorKind};
+use crate::metrics::{Metrics, Op};
 
 const USER_AGENT: &str = concat!("ropeway/", env!("CARGO_PKG_VERSION"));
 /// How often an HTTP/2 connection is asked whether it lives, also between requests: some proxies let it die silently.
@@ -58,6 +59,7 @@ pub struct Transport {
     http2: bool,
     max_idle_per_host: usize,
     roots: Vec<reqwest::Certificate>,
+    metrics: Arc<Metrics>,
     pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
 }
 
@@ -65,8 +67,8 @@ impl Transport {
     /// A transport without any client yet.
     ///
     /// `roots` are trusted besides the machine's own certificates.
-    pub fn new(http2: bool, max_idle_per_host: usize, roots: Vec<reqwest::Certificate>) -> Self {
-        Self { http2, max_idle_per_host, roots, pools: Mutex::default() }
+    pub fn new(http2: bool, max_idle_per_host: usize, roots: Vec<reqwest::Certificate>, metrics: Arc<Metrics>) -> Self {
+        Self { http2, max_idle_per_host, roots, metrics, pools: Mutex::default() }
     }
 
     /// Connections opened so far to a provider, or to all.
@@ -131,6 +133,7 @@ impl Transport {
         let loopback = is_loopback(&provider.base_url);
         let tls = provider.base_url.scheme() == "https";
         let roots = self.roots.clone();
+        let counting = Counting { turnover, metrics: Arc::clone(&self.metrics) };
         // As long as the provider keeps a silent stream: an older connection is likely to be dead.
         let unused = provider.timeouts.idle;
         move || {
@@ -142,7 +145,7 @@ impl Transport {
                 .tcp_keepalive(Duration::from_secs(30))
                 .pool_max_idle_per_host(max_idle)
                 .pool_idle_timeout(unused)
-                .connector_layer(Counting(turnover));
+                .connector_layer(counting);
             builder = if http2 {
                 builder
                     .http2_keep_alive_interval(PING_EVERY)
@@ -348,15 +351,18 @@ pub(crate) fn spell(limit: Duration) -> String {
     }
 }
 
-/// The connector with an eye on it.
+/// The connector with an eye on it, and a clock.
 #[derive(Clone, Debug)]
-struct Counting(Arc<Turnover>);
+struct Counting {
+    turnover: Arc<Turnover>,
+    metrics: Arc<Metrics>,
+}
 
 impl<S> Layer<S> for Counting {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, turnover: Arc::clone(&self.0) }
+        Counted { inner, counting: self.clone() }
     }
 }
 
@@ -364,7 +370,7 @@ impl<S> Layer<S> for Counting {
 #[derive(Clone, Debug)]
 struct Counted<S> {
     inner: S,
-    turnover: Arc<Turnover>,
+    counting: Counting,
 }
 
 impl<S, R> Service<R> for Counted<S>
@@ -382,13 +388,16 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let turnover = Arc::clone(&self.turnover);
+        let Counting { turnover, metrics } = self.counting.clone();
         // The one that was found ready has to be the one that is called.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
             turnover.hold().await?;
-            let connection = inner.call(request).await?;
+            let begun = Instant::now();
+            let connection = inner.call(request).await;
+            metrics.record(Op::Connect, begun.elapsed(), connection.is_ok());
+            let connection = connection?;
             turnover.opens();
             Ok(connection)
         })

@@ -13,10 +13,10 @@ use crate::agent::budget::ledger::Ledger;
 use crate::agent::readout;
 use crate::agent::runs::Runs;
 use crate::agent::services::Services;
-use crate::config::{ConfigStore, Sources};
+use crate::config::{ConfigStore, Loaded, Severity, Sources};
 use crate::host::{Host, Notice};
-use crate::llm::client::Client;
-use crate::metrics::Metrics;
+use crate::llm::client::{Client, ClientSettings};
+use crate::metrics::{Metrics, Milestone, Op};
 use crate::tokens::counter::{Counter, REMEMBERED};
 use crate::tools::cache::ResultStore;
 use crate::tools::diagnostics::Diagnostics;
@@ -66,12 +66,13 @@ impl Agent {
         let sandbox = session.seat.sandbox.get().cloned().unwrap_or_else(|| Sandbox::new(&sources.env));
         let config = Arc::new(ConfigStore::new(sources));
         let current = config.current();
-        let metrics = Metrics::new();
+        let metrics = session.workspace.metrics().clone();
+        loaded(&metrics, &config.loaded());
         let diagnostics = Arc::new(Diagnostics::default());
         let runs = Runs::new(Services {
             workspace: session.workspace.clone(),
             config: config.clone(),
-            llm: Client::new((&*current).into()),
+            llm: Client::new(ClientSettings { metrics: metrics.clone(), ..(&*current).into() }),
             registry: Registry::builtin(),
             scheduler: Scheduler::new(current.tools.parallel()),
             results: ResultStore::new(),
@@ -98,6 +99,7 @@ impl Agent {
         let wants = client.is_some_and(|client| client.capabilities.status);
         let pace = Duration::from_secs_f64(1.0 / current.monitor.status_hz.max(0.1));
         let status = StatusLine::start(session, runs.clone(), pace, wants);
+        session.workspace.metrics().passed(Milestone::Agent);
         let user_file = config.sources().user_file();
         Arc::new(Self {
             user_file_name: user_file.and_then(|file| Some(file.file_name()?.to_str()?.to_owned())),
@@ -116,12 +118,19 @@ impl Agent {
         let (config, services) = (self.config.current(), self.runs.services());
         services.llm.configure(&config);
         services.scheduler.set_parallel(config.tools.parallel());
+        loaded(&services.metrics, &self.config.loaded());
         self.status.changed();
     }
 
     /// The whole readout.
-    pub async fn stats(&self) -> Value {
-        readout::stats(&self.runs).await
+    pub async fn stats(&self, session: &Session) -> Value {
+        let mut record = readout::stats(&self.runs).await;
+        let out = session.outbound.waiting();
+        record["queues"]["in"] = json!({ "waiting": session.waiting() });
+        record["queues"]["out"] = json!({
+            "messages": out.messages, "bytes": out.bytes, "peakBytes": out.peak, "dropped": out.dropped,
+        });
+        record
     }
 }
 
@@ -272,6 +281,13 @@ pub(super) fn inform(session: &Arc<Session>, message: String) {
     if let Some(client) = session.client() {
         client.host.notify(Notice::Info, message);
     }
+}
+
+/// Notes a reading of the configuration, and what it says of slow operations.
+fn loaded(metrics: &Metrics, read: &Loaded) {
+    let sound = read.problems.iter().all(|problem| problem.severity < Severity::Error);
+    metrics.record(Op::ConfigLoad, read.took, sound);
+    metrics.set_limits(read.config.monitor.slow_ms, read.config.monitor.moderate_ms);
 }
 
 /// Shows one line to the user, where there is one to show it to.

@@ -23,6 +23,8 @@ use tokio::sync::oneshot;
 use tower_lsp::jsonrpc::Response;
 
 use self::queue::{Queue, Queued, Worth};
+
+pub use self::queue::Depth;
 use super::end::{End, Ending};
 
 /// A handle to the way out; copies share it.
@@ -127,6 +129,11 @@ impl Outbound {
     /// Bytes that wait for the client to read them.
     pub fn waiting_bytes(&self) -> usize {
         self.inner.queue.bytes()
+    }
+
+    /// What waits for the client to read it.
+    pub fn waiting(&self) -> Depth {
+        self.inner.queue.depth()
     }
 
     /// Sends the answer to a request of the client.

@@ -16,6 +16,7 @@ pub mod repair;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -32,6 +33,7 @@ use super::backend::Backend;
 use super::end::End;
 use super::handlers::sync;
 use super::session::Session;
+use crate::metrics::Op;
 
 const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
@@ -96,17 +98,26 @@ impl Dispatcher {
         if body.trim_ascii().is_empty() {
             return ControlFlow::Continue(());
         }
+        let metrics = Arc::clone(self.session.workspace.metrics());
+        let span = metrics.span(Op::Message);
+        let flow = self.read(body);
+        let why = || told(body).method.unwrap_or_default().chars().take(100).collect::<String>().into();
+        span.end_why(flow.is_ok(), why);
+        flow.unwrap_or(ControlFlow::Continue(()))
+    }
+
+    fn read(&mut self, body: &[u8]) -> Result<ControlFlow<End>, Unreadable> {
         if let Ok(flow) = self.message(body, false) {
-            return flow;
+            return Ok(flow);
         }
         if let Some(mended) = repair::repair(body) {
             tracing::warn!("a message held text that is not Unicode; U+FFFD stands for it now");
             if let Ok(flow) = self.message(&mended, true) {
-                return flow;
+                return Ok(flow);
             }
         }
         self.unreadable(body);
-        ControlFlow::Continue(())
+        Err(Unreadable)
     }
 
     /// Says what is wrong with a body that not even mending makes readable.
@@ -216,7 +227,12 @@ impl Dispatcher {
         match self.poll_once(request) {
             Ok(done) => finish.with(done),
             Err(waiting) => {
-                self.session.runtime.spawn(async move { finish.with(waiting.await) });
+                self.session.calls.fetch_add(1, Ordering::Relaxed);
+                self.session.runtime.spawn(async move {
+                    let done = waiting.await;
+                    finish.session.calls.fetch_sub(1, Ordering::Relaxed);
+                    finish.with(done);
+                });
             }
         }
         if end { ControlFlow::Break(End::Exit) } else { ControlFlow::Continue(()) }

@@ -1,7 +1,7 @@
 //! What one editor's session shares: the way out, the workspace, what the client can do, and who is to be told when a
 //! run is cancelled or the session ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
@@ -14,6 +14,7 @@ use super::outbound::Outbound;
 use super::parent::Parent;
 use super::server::ServerOptions;
 use crate::ids::RunId;
+use crate::metrics::Milestone;
 use crate::workspace::Workspace;
 
 /// A callback without arguments.
@@ -84,6 +85,8 @@ pub struct Session {
     pub(super) seat: Seat,
     client: OnceLock<Client>,
     shut_down: AtomicBool,
+    /// Calls of the client that wait for something.
+    pub(super) calls: AtomicUsize,
 }
 
 impl Session {
@@ -98,6 +101,7 @@ impl Session {
             seat: Seat::default(),
             client: OnceLock::new(),
             shut_down: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
         })
     }
 
@@ -113,6 +117,7 @@ impl Session {
 
     /// The client introduces itself; only the first time counts.
     pub(super) fn introduce(self: &Arc<Self>, capabilities: Arc<Capabilities>) -> &Client {
+        self.workspace.metrics().passed(Milestone::Introduced);
         self.client.get_or_init(|| Client {
             host: Arc::new(EditorHost::new(self, Arc::clone(&capabilities))),
             parent: capabilities.process_id.and_then(Parent::of),
@@ -123,6 +128,11 @@ impl Session {
     /// Whether the client has asked us to shut down.
     pub fn is_shut_down(&self) -> bool {
         self.shut_down.load(Ordering::Acquire)
+    }
+
+    /// Requests of the client that have no answer yet, because their work waits for something.
+    pub fn waiting(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
     }
 
     pub(super) fn shut_down(&self) {

@@ -22,6 +22,17 @@ pub enum Cache {
     Responses,
 }
 
+/// What a server comes past at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// The client has introduced itself.
+    Introduced,
+    /// The agent is put together, the configuration read.
+    Agent,
+    /// The first run has begun.
+    FirstRun,
+}
+
 /// What calls of models took and cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
@@ -85,6 +96,8 @@ pub(super) struct Counts {
     pub(super) failed: AtomicU64,
     pub(super) caches: [Looks; 5],
     pub(super) connections: Looks,
+    /// Microseconds after the start, by [`Milestone`]; 0: not yet.
+    pub(super) milestones: [AtomicU64; 3],
     purse: Mutex<Purse>,
 }
 
@@ -133,6 +146,13 @@ impl Metrics {
         self.counts.connections.misses.store(new, Relaxed);
     }
 
+    /// Notes when the start has come so far; the first time counts.
+    pub fn passed(&self, milestone: Milestone) {
+        let at = u64::try_from(self.uptime().as_micros()).unwrap_or(u64::MAX).max(1);
+        // Somebody may have been faster, and then that was the first time.
+        let _ = self.counts.milestones[milestone as usize].compare_exchange(0, at, Relaxed, Relaxed);
+    }
+
     /// Adds what one call of a model took to its run and to the session; gives the run's sum.
     pub fn spend(&self, run: &RunId, spent: &Spent) -> Spent {
         let mut purse = self.counts.purse();
@@ -144,6 +164,11 @@ impl Metrics {
         };
         purse.latest = sum;
         sum
+    }
+
+    /// Adds what was spent beside the runs to the session.
+    pub fn spend_aside(&self, spent: &Spent) {
+        self.counts.purse().session.add(spent);
     }
 
     /// Tokens of the last prompt with its answer, and of the model's window.

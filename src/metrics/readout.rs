@@ -5,9 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
-use super::counts::{Cache, share};
-use super::timings::{Op, OpStats};
-use super::{Metrics, rss_bytes};
+use super::counts::{Cache, Milestone, share};
+use super::{Metrics, Op, OpStats, cpu_time, rss_bytes};
 
 /// Tokens of the session, and how full the conversation is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -104,6 +103,37 @@ pub struct Http {
     pub reuse_rate: Option<f64>,
 }
 
+/// Processor time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cpu {
+    /// Since the start of the process, over all cores.
+    pub ms: f64,
+    /// The share of one core since the status before; absent at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+/// Time won by working side by side, in milliseconds: measured, by what one after another would have taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WonMs {
+    /// Tools ran while the answer that asked for them still arrived.
+    pub stream: f64,
+    /// Tools ran beside each other.
+    pub parallel: f64,
+}
+
+/// An operation since the start and of late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Operation {
+    /// Since the start.
+    #[serde(flatten)]
+    pub session: OpStats,
+    /// In the last five minutes.
+    pub recent: OpStats,
+}
+
 /// All that is counted here; flatten it into the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -120,8 +150,13 @@ pub struct Numbers {
     pub tools: ToolCounts,
     /// Connections.
     pub http: Http,
+    /// Time won.
+    pub won_ms: WonMs,
     /// Memory; 0 where the system does not say.
     pub rss_bytes: u64,
+    /// Processor time; absent where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
     /// Since the start.
     pub uptime_ms: u64,
 }
@@ -135,6 +170,11 @@ impl Metrics {
             (purse.session, purse.latest, purse.context)
         };
         let rate = |cache: Cache| counts.caches[cache as usize].rate();
+        let won = self.iterations.won();
+        let cpu = cpu_time().map(|time| Cpu {
+            ms: time.as_secs_f64() * 1e3,
+            share: self.share.since_last(std::time::Instant::now(), time),
+        });
         let prompt_tokens = share(session.cached, session.input.saturating_sub(session.cached));
         Numbers {
             tokens: Tokens { input: session.input, cached: session.cached, output: session.output, context, window },
@@ -158,15 +198,32 @@ impl Metrics {
                 failed: counts.failed.load(Relaxed),
             },
             http: Http { reuse_rate: counts.connections.rate() },
+            won_ms: WonMs { stream: won.stream.as_secs_f64() * 1e3, parallel: won.parallel.as_secs_f64() * 1e3 },
             rss_bytes: rss_bytes().unwrap_or(0),
+            cpu,
             uptime_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
         }
     }
 
     /// Every operation that was seen, by name.
-    pub fn operations(&self) -> BTreeMap<&'static str, OpStats> {
-        let all = Op::ALL.iter().map(|op| (op.name(), self.stats(*op)));
-        all.filter(|(_, stats)| stats.count > 0).collect()
+    pub fn operations(&self) -> BTreeMap<&'static str, Operation> {
+        let all =
+            Op::ALL.iter().map(|op| (op.name(), Operation { session: self.stats(*op), recent: self.recent(*op) }));
+        all.filter(|(_, stats)| stats.session.count > 0).collect()
+    }
+
+    /// How the start went, in milliseconds after the beginning of the program.
+    pub fn startup(&self) -> BTreeMap<&'static str, f64> {
+        let names = [
+            ("introducedMs", Milestone::Introduced),
+            ("agentMs", Milestone::Agent),
+            ("firstRunMs", Milestone::FirstRun),
+        ];
+        let at = |milestone: Milestone| self.counts.milestones[milestone as usize].load(Relaxed);
+        let all = names.into_iter().map(|(name, milestone)| (name, at(milestone)));
+        // Below 2^53, so exact.
+        #[expect(clippy::cast_precision_loss, reason = "microseconds since the start")]
+        all.filter(|(_, micros)| *micros > 0).map(|(name, micros)| (name, micros as f64 / 1e3)).collect()
     }
 }
 
@@ -202,6 +259,8 @@ mod tests {
             "/tools/done",
             "/tools/failed",
             "/http/reuseRate",
+            "/wonMs/stream",
+            "/wonMs/parallel",
             "/rssBytes",
             "/uptimeMs",
         ] {
@@ -210,7 +269,23 @@ mod tests {
         assert_eq!(json["cacheHitRate"]["files"], 0.5);
         // What was never looked up has no rate; `null` would be true in Lua.
         assert_eq!(json["cacheHitRate"].get("tools"), None);
-        assert_eq!(metrics.operations().keys().copied().collect::<Vec<_>>(), ["firstToken"]);
+        let operations = serde_json::to_value(metrics.operations()).unwrap();
+        assert_eq!(operations.as_object().unwrap().keys().collect::<Vec<_>>(), ["firstToken"]);
+        let seen = &operations["firstToken"];
+        assert_eq!(
+            (&seen["count"], &seen["recent"]["count"], &seen["recent"]["max"]),
+            (&1.into(), &1.into(), &2.0.into())
+        );
+    }
+
+    #[test]
+    fn a_milestone_is_passed_once() {
+        let metrics = Metrics::new();
+        assert!(metrics.startup().is_empty());
+        metrics.passed(Milestone::Agent);
+        let first = metrics.startup();
+        metrics.passed(Milestone::Agent);
+        assert_eq!((metrics.startup(), first.len()), (first.clone(), 1));
     }
 
     #[test]

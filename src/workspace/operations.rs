@@ -15,6 +15,10 @@ use crate::text::{EditSet, Text};
 impl Workspace {
     /// Stages a new file. One that exists, for the run or the user, is refused.
     pub fn stage_create(&self, run: &RunId, path: &WsPath, text: Text) -> Result<Staged, StageError> {
+        self.staging(|| self.create(run, path, text))
+    }
+
+    fn create(&self, run: &RunId, path: &WsPath, text: Text) -> Result<Staged, StageError> {
         let (path, protection) = self.new_place(path)?;
         let limit = self.disk.limits().max_file_bytes;
         if text.len() as u64 > limit {
@@ -58,6 +62,10 @@ impl Workspace {
 
     /// Stages the removal of a file.
     pub fn stage_delete(&self, run: &RunId, path: &WsPath) -> Result<Staged, StageError> {
+        self.staging(|| self.delete(run, path))
+    }
+
+    fn delete(&self, run: &RunId, path: &WsPath) -> Result<Staged, StageError> {
         let now = self.read(Some(run), path)?;
         let protection = self.allowed(&now.path)?.max(self.allowed(&now.asked)?);
         let path = now.path;
@@ -107,6 +115,10 @@ impl Workspace {
 
     /// Stages another name for a file; the name must be free, for the run and the user.
     pub fn stage_rename(&self, run: &RunId, from: &WsPath, to: &WsPath) -> Result<Staged, StageError> {
+        self.staging(|| self.rename(run, from, to))
+    }
+
+    fn rename(&self, run: &RunId, from: &WsPath, to: &WsPath) -> Result<Staged, StageError> {
         let now = self.read(Some(run), from)?;
         let from = now.path.clone();
         let from_protection = self.allowed(&from)?.max(self.allowed(&now.asked)?);

@@ -12,6 +12,7 @@ use super::view::{At, FileView, ReadError, Seen};
 use super::{State, Workspace};
 use crate::disk::DiskError;
 use crate::ids::RunId;
+use crate::metrics::Op;
 use crate::paths::{PathError, WsPath};
 use crate::text::rebase::rebase_hunks;
 use crate::text::{EditSet, Text};
@@ -163,6 +164,18 @@ impl Workspace {
     /// Stages edits of the text in `view`. What the user, or another call of the run, did to the file since is kept:
     /// the edits are carried over it.
     pub fn stage_edit(&self, run: &RunId, view: &FileView, edits: EditSet) -> Result<Staged, StageError> {
+        self.staging(|| self.edit(run, view, edits))
+    }
+
+    /// Does the work as one operation of staging.
+    pub(super) fn staging(&self, stage: impl FnOnce() -> Result<Staged, StageError>) -> Result<Staged, StageError> {
+        let span = self.metrics.span(Op::Stage);
+        let staged = stage();
+        span.end(staged.is_ok());
+        staged
+    }
+
+    fn edit(&self, run: &RunId, view: &FileView, edits: EditSet) -> Result<Staged, StageError> {
         let path = &view.path;
         let protection = self.allowed(path)?.max(self.allowed(&view.asked)?);
         let unfit = || StageError::Unfit(path.clone());

@@ -11,6 +11,7 @@ use super::document::{ContentChange, Document, Ring, Sync};
 use super::{State, Workspace, place};
 use crate::disk::Stamp;
 use crate::ids::{DocVersion, Revision};
+use crate::metrics::Op;
 use crate::paths::DocKey;
 use crate::text::{EditSet, Encoding, Text};
 
@@ -91,6 +92,19 @@ impl Workspace {
         changes: &[ContentChange<'_>],
         encoding: Encoding,
     ) -> Sync {
+        let span = self.metrics.span(Op::Change);
+        let state = self.follow_changes(uri, version, changes, encoding);
+        span.end(matches!(state, Sync::Following));
+        state
+    }
+
+    fn follow_changes(
+        &self,
+        uri: &str,
+        version: Option<DocVersion>,
+        changes: &[ContentChange<'_>],
+        encoding: Encoding,
+    ) -> Sync {
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(key) = state.key(uri) else {
@@ -121,7 +135,8 @@ impl Workspace {
                 continue;
             };
             revision.0 += 1;
-            if let Some(path) = &before.path {
+            if let Some(path) = before.path.as_ref().filter(|_| !state.runs.is_empty()) {
+                let _span = self.metrics.span(Op::Rebase);
                 state.follow(path, &edit, &old, &text);
             }
             if let Some(slot) = state.slots.get_mut(&key) {

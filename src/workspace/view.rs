@@ -9,6 +9,7 @@ use super::carry::Carried;
 use super::entry::{Area, Dropped, Entry, Home, Want};
 use crate::disk::{DiskError, Stamp};
 use crate::ids::{DocVersion, Revision, RunId};
+use crate::metrics::Op;
 use crate::paths::{PathError, WsPath, beneath};
 use crate::text::Text;
 
@@ -140,6 +141,13 @@ pub(super) fn note_of(
 impl Workspace {
     /// The file as `run` sees it, or as the user does. May read the disk.
     pub fn read(&self, run: Option<&RunId>, path: &WsPath) -> Result<FileView, ReadError> {
+        let span = self.metrics.span(Op::Snapshot);
+        let view = self.view(run, path);
+        span.end(view.is_ok());
+        view
+    }
+
+    fn view(&self, run: Option<&RunId>, path: &WsPath) -> Result<FileView, ReadError> {
         let asked = path.clone();
         let path = self.real(path)?;
         if let Some(run) = run {
@@ -195,6 +203,7 @@ impl Workspace {
 
     /// All that `run`, or the user, sees otherwise than it is on disk: open documents and staged files.
     pub fn overlay(&self, run: Option<&RunId>) -> Overlay {
+        let _span = self.metrics.span(Op::Snapshot);
         let (documents, staged) = {
             let state = self.lock();
             let area = run.and_then(|run| state.runs.get(run));

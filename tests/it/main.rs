@@ -17,6 +17,7 @@ mod llm;
 mod neovim;
 mod policy;
 mod pump;
+mod readout;
 mod run;
 mod surface;
 mod sync;

@@ -83,8 +83,8 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what a request came to. The file is written a moment later, on a blocking thread.
-    pub fn add(self: &Arc<Self>, thread: &ThreadId, request: &RunUsage, reported: Reported) {
+    /// Notes what a request came to, and of which state of the thread that is if it was one of its steps. The file is written a moment later, on a blocking thread.
+    pub fn add(self: &Arc<Self>, thread: &ThreadId, request: &RunUsage, reported: impl Into<Option<Reported>>) {
         {
             let mut state = self.state();
             state.pending.entry(day(SystemTime::now())).or_default().merge(request);
@@ -93,7 +93,9 @@ impl Ledger {
             let mut entry =
                 at.and_then(|at| state.threads.remove(at)).unwrap_or_else(|| (thread.clone(), OfThread::default()));
             entry.1.spent.merge(request);
-            entry.1.reported = Some(reported);
+            if let Some(reported) = reported.into() {
+                entry.1.reported = Some(reported);
+            }
             state.threads.push_back(entry);
             if state.threads.len() > THREADS {
                 state.threads.pop_front();

@@ -10,12 +10,14 @@ use crate::agent::context::trim::Bounds;
 use crate::agent::models::Chosen;
 use crate::agent::phase::Input;
 use crate::agent::prompt;
+use crate::agent::trace;
 use crate::agent::turn::{Turn, TurnEvent};
 use crate::config::Config;
 use crate::host::EventKind;
 use crate::llm::client::Call;
 use crate::llm::models::ModelInfo;
 use crate::llm::{LlmError, LlmErrorKind, Message, Request, Response, Stop, StreamEvent, ToolResult, ToolSpec};
+use crate::metrics::Op;
 use crate::text::diff;
 use crate::tools::diagnostics::{Diagnostic, Severity};
 use crate::workspace::StagedKind;
@@ -55,7 +57,8 @@ impl Run<'_> {
         self.batch = step;
         self.gate = super::Gate::new();
         self.events.step(step);
-        let plan = self.plan;
+        let (plan, services) = (self.plan, self.services);
+        let span = services.metrics.span(Op::Prepare);
         let messages = {
             let mut history = lock(&plan.history);
             if let Some(remark) = history.seen().remark(&self.services.workspace) {
@@ -75,7 +78,9 @@ impl Run<'_> {
         };
         self.events.doing("thinking");
         self.prefetch.guess(self.services, plan, &plan.guesses);
+        self.row_begins(false);
         self.turn = Some(self.request(messages, plan.model.max_output_tokens));
+        span.end(true);
     }
 
     fn request(&self, messages: Vec<Message>, max_output_tokens: u32) -> Turn {
@@ -96,7 +101,7 @@ impl Run<'_> {
             run: self.plan.run.clone(),
             thread: Some(self.plan.thread.clone()),
         };
-        Turn::new(self.services.llm.clone(), call)
+        Turn::new(self.services.llm.clone(), call, trace::chat(&self.plan.model, &self.plan.thread, max_output_tokens))
     }
 
     /// Records the results of a turn, as small as they can be.
@@ -138,6 +143,7 @@ impl Run<'_> {
                 let most = SUMMARY_TOKENS.min(self.plan.model.max_output_tokens);
                 self.summaries += 1;
                 self.summarising = true;
+                self.row_begins(true);
                 self.turn = Some(self.request(messages, most));
             }
             None => self.next = Some(self.compacted(None)),
@@ -152,20 +158,20 @@ impl Run<'_> {
                 None
             }
             Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => {
-                self.turn_over(true);
-                self.summarising = false;
                 if let Some(usage) = &response.usage {
                     self.spend(usage, &response.turn.origin);
                 }
+                self.turn_over(true);
+                self.summarising = false;
                 let input = self.compacted(Some(&response.turn.text));
                 Some(if self.has_spent_all() { Input::CostLimit } else { input })
             }
             Ok(_) => None,
             // Without a summary the structure alone stands for what goes. If the model cannot be reached at all, the
             // next request says so.
-            Err(_) => {
+            Err(error) => {
                 self.summarising = false;
-                self.turn_over(false);
+                self.broke_off(&error);
                 Some(self.compacted(None))
             }
         }
@@ -224,7 +230,8 @@ impl Run<'_> {
     }
 
     /// How the loop ended.
-    pub(super) fn close(self) -> Ended {
+    pub(super) fn close(mut self) -> Ended {
+        self.row_ends();
         let (error, cancelled) = super::ended::told(self.ended, self.over);
         let timing = self.clock.timing();
         let steps = self.phase.steps() + self.summaries;

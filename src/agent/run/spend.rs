@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Run, lock};
 use crate::agent::budget::ledger::Reported;
+use crate::agent::trace;
 use crate::llm::Usage;
 use crate::metrics::Spent;
 
@@ -24,6 +25,12 @@ impl Run<'_> {
             cost_usd: request.cost_usd.unwrap_or_default(),
         };
         self.services.metrics.spend(&self.plan.run, &spent);
+        if let Some(row) = &mut self.row {
+            row.spent = spent;
+        }
+        if let Some(turn) = &self.turn {
+            trace::counted(&turn.trace, origin, usage);
+        }
         let window = if model.info.known { model.info.context_window } else { 0 };
         self.services.metrics.context(usage.input_tokens.saturating_add(usage.output_tokens), window);
         self.services.host.status_changed();

@@ -1,19 +1,24 @@
 //! A conversation made smaller, or emptied, by the user's command instead of at need.
 
+use std::sync::Arc;
+
 use super::{Runs, Thread};
 use crate::agent::context::compact::SUMMARY_TOKENS;
 use crate::agent::history::History;
 use crate::agent::models::{self, Chosen};
 use crate::agent::order::OrderError;
+use crate::agent::outcome::RunUsage;
 use crate::agent::prompt;
 use crate::agent::run::conversation::{keeper, temperature};
 use crate::agent::run::lock;
+use crate::agent::trace;
 use crate::agent::turn::{Turn, TurnEvent};
 use crate::config::ProviderKind;
 use crate::host::Size;
 use crate::ids::{RunId, ThreadId};
 use crate::llm::client::Call;
-use crate::llm::{Message, Request, StreamEvent};
+use crate::llm::{Message, Request, StreamEvent, Usage};
+use crate::metrics::{Op, Spent};
 
 /// Frees the thread when the command ends, also when its future is dropped.
 struct Reserved<'a> {
@@ -40,7 +45,7 @@ impl Runs {
             thread.or_else(last).ok_or_else(|| OrderError::Run("there is no conversation yet".into()))?
         };
         let (_, history) = self.thread(Some(id.clone()), &RunId::unused())?;
-        let _reserved = Reserved { runs: self, thread: id };
+        let _reserved = Reserved { runs: self, thread: id.clone() };
 
         let config = self.services.config();
         let chosen = models::resolve(&config, self.services.llm.catalogue(), self.chosen_model().as_ref()).ok();
@@ -58,14 +63,14 @@ impl Runs {
             keeper.to_summarise(&mut history)
         };
         let said = match (&chosen, wanted) {
-            (Some(chosen), Some(messages)) => self.summary(chosen, messages).await,
+            (Some(chosen), Some(messages)) => self.summary(chosen, messages, &id).await,
             _ => None,
         };
         Ok(keeper.compact(&mut lock(&history), said.as_deref(), ""))
     }
 
     /// What the model says of the conversation; nothing if it cannot be asked.
-    async fn summary(&self, chosen: &Chosen, messages: Vec<Message>) -> Option<String> {
+    async fn summary(&self, chosen: &Chosen, messages: Vec<Message>, thread: &ThreadId) -> Option<String> {
         let config = self.services.config();
         let request = Request {
             model: chosen.model.clone(),
@@ -84,18 +89,44 @@ impl Runs {
             run: RunId::unused(),
             thread: None,
         };
-        let mut turn = Turn::new(self.services.llm.clone(), call);
+        let trace = trace::chat(chosen, thread, call.request.max_output_tokens);
+        let mut turn = Turn::new(self.services.llm.clone(), call, trace);
         loop {
             match turn.next().await {
-                Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => return Some(response.turn.text),
+                Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => {
+                    self.services.metrics.record(Op::Request, turn.started.elapsed(), true);
+                    if let Some(usage) = &response.usage {
+                        self.spent_aside(chosen, usage, &response.turn.origin, thread);
+                        trace::counted(&turn.trace, &response.turn.origin, usage);
+                    }
+                    return Some(response.turn.text);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(error) => {
+                    self.services.metrics.record(Op::Request, turn.started.elapsed(), false);
+                    trace::failed(&turn.trace, error.kind);
                     tracing::warn!(%error.message, "no summary of the conversation; it is compacted without one");
                     return None;
                 }
             }
         }
+    }
+
+    /// Adds what no run has spent to the sums.
+    fn spent_aside(&self, chosen: &Chosen, usage: &Usage, origin: &Arc<str>, thread: &ThreadId) {
+        let info =
+            chosen.fallback.iter().find(|other| other.origin == *origin).map_or(&chosen.info, |other| &other.info);
+        let mut request = RunUsage::default();
+        request.add(usage, info.cost(usage));
+        self.services.ledger.add(thread, &request, None);
+        self.services.metrics.spend_aside(&Spent {
+            input: usage.input_tokens,
+            cached: usage.cached_tokens,
+            output: usage.output_tokens,
+            cost_usd: request.cost_usd.unwrap_or_default(),
+        });
+        self.services.host.status_changed();
     }
 
     /// Empties a thread, or all that are not at work. Returns the size before and after.

@@ -9,6 +9,7 @@ use super::super::commands;
 use super::super::problems;
 use super::super::session::Session;
 use crate::agent::offer::{self, Offer, Place};
+use crate::metrics::Op;
 use crate::text::Range;
 use crate::tools::diagnostics::{Diagnostic, Severity};
 
@@ -17,6 +18,7 @@ const MAX_DIAGNOSTICS: usize = 200;
 
 /// The actions for a place in a document.
 pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
+    let _span = session.workspace.metrics().span(Op::CodeAction);
     let Some(client) = session.client() else { return Ok(json!([])) };
     let uri = params.pointer("/textDocument/uri").and_then(Value::as_str);
     let range = params.get("range").and_then(|range| serde_json::from_value::<Range>(range.clone()).ok());

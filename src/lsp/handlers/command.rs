@@ -110,7 +110,7 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
         }
         commands::STATS => {
             let Nothing {} = argument(&command, &arguments)?;
-            Ok(agent.stats().await)
+            Ok(agent.stats(&session).await)
         }
         commands::ANALYTICS => {
             let OfTable { what } = argument(&command, &arguments)?;

@@ -36,6 +36,19 @@ pub enum Queued {
     Deaf,
 }
 
+/// How full the queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that wait.
+    pub messages: usize,
+    /// Their bytes, and those in the hand of the writer.
+    pub bytes: usize,
+    /// The most bytes so far.
+    pub peak: usize,
+    /// Messages that were dropped because the client was slow.
+    pub dropped: u64,
+}
+
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<State>,
@@ -52,6 +65,10 @@ struct State {
     keyed: HashMap<String, u64>,
     /// Bytes in `waiting` and in the hand of the writer.
     bytes: usize,
+    /// The most of them so far.
+    peak: usize,
+    /// Droppable messages that were dropped.
+    dropped: u64,
     closed: bool,
     /// The writer has gone: nothing will be written any more.
     gone: bool,
@@ -77,12 +94,15 @@ impl Queue {
             let after = body.len();
             old.0 = body;
             state.bytes = state.bytes - before + after;
+            state.peak = state.peak.max(state.bytes);
             return Queued::Yes;
         }
         if matches!(worth, Worth::Lossy) && state.bytes > LOSSY_CAP {
+            state.dropped += 1;
             return Queued::Dropped;
         }
         state.bytes += body.len();
+        state.peak = state.peak.max(state.bytes);
         if state.bytes > DEAF_CAP {
             *state = State { closed: true, gone: state.gone, ..State::default() };
             self.changed.notify_all();
@@ -101,6 +121,12 @@ impl Queue {
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// How full it is.
+    pub fn depth(&self) -> Depth {
+        let state = self.lock();
+        Depth { messages: state.waiting.len(), bytes: state.bytes, peak: state.peak, dropped: state.dropped }
     }
 
     /// Takes no more messages and waits until all are written, at most this long.
@@ -184,7 +210,7 @@ mod tests {
         for (body, key) in [("a", None), ("p1", Some("p")), ("b", None), ("p22", Some("p"))] {
             assert_eq!(queue.push(body.into(), key, Worth::Lossy), Queued::Yes);
         }
-        assert_eq!(queue.bytes(), 5);
+        assert_eq!(queue.depth(), Depth { messages: 3, bytes: 5, peak: 5, dropped: 0 });
         assert_eq!(written(&queue), "Content-Length: 1  aContent-Length: 3  p22Content-Length: 1  b");
         assert_eq!(queue.push("late".into(), None, Worth::Kept), Queued::Dropped);
     }
@@ -194,7 +220,7 @@ mod tests {
         let queue = Queue::default();
         let megabyte = || vec![b'x'; 1024 * 1024];
         let kept = (0..).take_while(|_| queue.push(megabyte(), None, Worth::Lossy) == Queued::Yes).count();
-        assert_eq!(kept, 9);
+        assert_eq!((kept, queue.depth().dropped), (9, 1));
         let more = (0..).take_while(|_| queue.push(megabyte(), None, Worth::Kept) == Queued::Yes).count();
         assert_eq!(kept + more, 256);
         assert_eq!(queue.bytes(), 0);
