@@ -16,7 +16,7 @@
 //! | 4 what the model can do | `tools` |
 //! | 3 what we talk to | `host`, `llm` |
 //! | 2 the sources of truth | `config`, `workspace`, `syntax` (knows no workspace, but stands on `text`) |
-//! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics`, `trajectory`, `watch` |
+//! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics`, `otlp`, `trajectory`, `watch` |
 //! | 0 words | `ids`, `paths` |
 //!
 //! # Two flows
@@ -35,6 +35,8 @@ pub mod paths;
 
 pub mod disk;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod text;
 pub mod tokens;
 pub mod trajectory;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which module is on which floor; `src/lib.rs` explains it.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("ids", 0),
     ("paths", 0),
     ("text", 1),
     ("disk", 1),
     ("metrics", 1),
+    ("otlp", 1),
     ("tokens", 1),
     ("trajectory", 1),
     ("watch", 1),
