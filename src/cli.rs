@@ -74,7 +74,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         complain("--stdio and --listen belong to `serve`; see ropeway --help");
         return Ok(USAGE);
     }
-    logging::start(&args.logging, &env)?;
+    let _logs = logging::start(&args.logging, &env)?;
     if !matches!(args.command, Some(Command::Demo(_) | Command::Config { .. })) {
         privacy::close_up();
     }

@@ -137,13 +137,13 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, Default, ClapArgs)]
 pub(super) struct LoggingArgs {
-    /// Log errors only
+    /// Log errors only; ROPEWAY_LOG, such as warn,ropeway::llm=debug, says it by module and goes first
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Log more; twice: for debugging
+    /// Log more: what took long, too; twice: for debugging; three times: everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
-    /// Log to this file, too
+    /// Log to this file, too, as lines of JSON; at 10 MiB it becomes FILE.1, up to FILE.4
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) log_file: Option<PathBuf>,
 }

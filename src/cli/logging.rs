@@ -1,59 +1,109 @@
-//! Logs: to standard error and, if asked, to a file; never to standard output.
+//! Logs: lines for people on standard error and, if asked, lines of JSON in a file; never on standard output.
 //!
 //! Starting them is on the way to the first answer of the server, so the filter language is set up only for those who
 //! use it.
 
+mod file;
+
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tracing::level_filters::LevelFilter;
+use tracing::{Subscriber, subscriber};
 use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt, registry};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry, fmt, registry};
 
+use self::file::{FILES, Rolling, SIZE};
 use super::args::LoggingArgs;
 use crate::config::EnvSnapshot;
 use crate::llm::secrets::Redactor;
 use crate::lsp::server::log_panics;
 
+/// What must live as long as the logs are to work to their end.
+#[derive(Default)]
+pub(super) struct Logs {
+    #[cfg(feature = "otlp")]
+    _exporting: Option<crate::otlp::Guard>,
+}
+
+/// A layer over what is below it.
+type Boxed<S> = Box<dyn Layer<S> + Send + Sync>;
+
 /// Starts the logs for the rest of the process, and keeps a panic's text out of them.
-pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<()> {
-    let (writer, coloured) = match &args.log_file {
-        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<Logs> {
+    // A key with a quote or a backslash in it stands otherwise in JSON.
+    let spelt: Vec<String> = env.secrets().map(|secret| serde_json::Value::from(secret).to_string()).collect();
+    let spelt = spelt.iter().map(|json| json.trim_matches('"'));
+    let redactor = Arc::new(Redactor::new(env.secrets().chain(spelt)));
+    let file = match &args.log_file {
+        None => None,
         Some(path) => {
-            let file = open(path).with_context(|| format!("cannot open the log file {}", path.display()))?;
-            (BoxMakeWriter::new(io::stderr.and(Arc::new(file))), false)
+            let rolling = Rolling::open(path, SIZE, FILES);
+            let rolling = rolling.with_context(|| format!("cannot open the log file {}", path.display()))?;
+            Some(Redacting { inner: rolling, redactor: redactor.clone() })
         }
     };
-    let lines = fmt::layer()
-        .with_writer(Redacting { inner: writer, redactor: Arc::new(Redactor::new(env.secrets())) })
-        .with_ansi(coloured)
-        // It would be told on standard error, which panics if that is closed.
-        .log_internal_errors(false);
+    let (exporting, logs) = exporting(env)?;
+    let base: Layered<Option<Boxed<Registry>>, Registry> = registry().with(exporting);
     match env.text("ROPEWAY_LOG") {
         Some(filter) => {
-            let filter = EnvFilter::builder()
-                .parse(filter)
-                .with_context(|| "ROPEWAY_LOG is not a filter; write for example warn,ropeway=debug")?;
-            registry().with(lines.with_filter(filter)).try_init()
+            let filter = || {
+                EnvFilter::builder()
+                    .parse(filter)
+                    .with_context(|| "ROPEWAY_LOG is not a filter; write for example warn,ropeway=debug")
+            };
+            let file = file.map(lines_of_json).map(|lines| filter().map(|filter| lines.with_filter(filter)));
+            let lines = lines(redactor).with_filter(filter()?);
+            subscriber::set_global_default(base.with(lines).with(file.transpose()?))
         }
         None => {
-            // The libraries speak of headers and addresses when asked for more; only we are asked.
-            let filter =
-                Targets::new().with_default(LevelFilter::WARN.min(level(args))).with_target("ropeway", level(args));
-            registry().with(lines.with_filter(filter)).try_init()
+            // The libraries speak of headers and addresses when asked for more; only we are asked. What goes to a
+            // collector is for machines.
+            let filter = || {
+                Targets::new()
+                    .with_default(LevelFilter::WARN.min(level(args)))
+                    .with_target("ropeway", level(args))
+                    .with_target("ropeway::agent::trace", LevelFilter::OFF)
+            };
+            let file = file.map(lines_of_json).map(|lines| lines.with_filter(filter()));
+            subscriber::set_global_default(base.with(lines(redactor).with_filter(filter())).with(file))
         }
     }
     .context("logs were started twice")?;
     log_panics();
-    Ok(())
+    Ok(logs)
+}
+
+/// For people, on standard error.
+fn lines<S: Subscriber + for<'l> LookupSpan<'l>>(redactor: Arc<Redactor>) -> impl Layer<S> + Send + Sync {
+    fmt::layer()
+        .with_writer(Redacting { inner: io::stderr as fn() -> io::Stderr, redactor })
+        .with_ansi(io::stderr().is_terminal())
+        // It would be told on standard error, which panics if that is closed.
+        .log_internal_errors(false)
+}
+
+/// For machines, in the file.
+fn lines_of_json<S: Subscriber + for<'l> LookupSpan<'l>>(file: Redacting<Rolling>) -> impl Layer<S> + Send + Sync {
+    fmt::layer().json().flatten_event(true).with_writer(file).with_ansi(false).log_internal_errors(false)
+}
+
+/// What goes to a collector of traces.
+#[cfg(feature = "otlp")]
+fn exporting(env: &EnvSnapshot) -> anyhow::Result<(Option<Boxed<Registry>>, Logs)> {
+    let started = crate::otlp::start(|name| env.text(name)).context("the traces for OpenTelemetry")?;
+    let Some((layer, guard)) = started else { return Ok((None, Logs::default())) };
+    Ok((Some(layer.with_filter(crate::otlp::Ours).boxed()), Logs { _exporting: Some(guard) }))
+}
+
+#[cfg(not(feature = "otlp"))]
+fn exporting(_: &EnvSnapshot) -> anyhow::Result<(Option<Boxed<Registry>>, Logs)> {
+    Ok((None, Logs::default()))
 }
 
 fn level(args: &LoggingArgs) -> LevelFilter {
@@ -98,13 +148,4 @@ impl<W: Write> Write for Redacted<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
-}
-
-/// Appends, so that two servers may share a file; a new one is readable by its owner only.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

@@ -108,6 +108,9 @@ fn a_run_on_the_command_line_shows_the_key_nowhere() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("wrong key [key]"), "{said}");
+    let logged = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<Value> = logged.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line.to_string().contains("[key]")), "it would have stood in the log, too");
     let sent = place.model.requests();
     assert_eq!((sent.len(), sent[0].header("authorization")), (2, Some(&*format!("Bearer {KEY}"))), "{said}");
     place.search(vec![("stdout".into(), output.stdout), ("stderr".into(), output.stderr)]);
@@ -145,7 +148,7 @@ fn a_server_shows_the_key_nowhere_and_leaves_no_core() {
         "params": {"command": "ropeway.run", "arguments": [order]}}));
     let outcome = answer(&mut output, &mut seen, 2);
     assert_eq!(outcome["result"]["error"]["code"], "auth", "{outcome}");
-    for (id, what) in [(3, "http"), (4, "cache"), (5, "tools")] {
+    for (id, what) in [(3, "http"), (4, "cache"), (5, "tools"), (6, "iterations")] {
         send(json!({"jsonrpc": "2.0", "id": id, "method": "workspace/executeCommand",
             "params": {"command": "ropeway.analytics", "arguments": [{"what": what}]}}));
         answer(&mut output, &mut seen, id);

@@ -14,7 +14,10 @@ mod flow;
 mod host;
 mod initialize;
 mod llm;
+mod logs;
 mod neovim;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod policy;
 mod pump;
 mod readout;
