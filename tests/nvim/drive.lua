@@ -297,6 +297,10 @@ function scenarios.answers()
       table.concat(vim.api.nvim_buf_get_lines(vim.fn.bufnr('ropeway://stats'), 0, -1, true), '\n')]]
     )
   )
+  t.check(
+    'and with a row for each operation',
+    lua([[return vim.fn.search('^request  *[1-9]', 'nw', 0, 0) > 0]])
+  )
   lua([[vim.cmd.bwipeout(vim.fn.bufnr('ropeway://stats'))]])
   command('Ropeway tokens')
   until_below('the conversation is shown with its tokens', '\n## user · ')

@@ -102,11 +102,14 @@ export function readout(status: Status): [string, string][] {
     const failed = tools.failed > 0 ? `, ${tools.failed} failed` : '';
     rows.push(['Tools', `${tools.done} done${failed}, ${tools.peak} at once at most`]);
   }
+  const won = [status.wonMs?.stream ?? 0, status.wonMs?.parallel ?? 0] as const;
+  if (won[0] + won[1] >= 1) rows.push(['Time won', `${duration(won[0])} by starting tools early, ${duration(won[1])} side by side`]);
   const rates = Object.entries(cacheHitRate)
     .filter((rate): rate is [string, number] => typeof rate[1] === 'number')
     .map(([name, rate]) => `${name} ${percent(rate)}`);
   if (rates.length > 0) rows.push(['Cache hits', rates.join(', ')]);
   if (status.http.reuseRate !== undefined) rows.push(['Connections reused', percent(status.http.reuseRate)]);
+  if (status.cpu?.share !== undefined) rows.push(['Processor', `${percent(status.cpu.share)} of one core`]);
   if (status.rssBytes > 0) rows.push(['Memory', `${(status.rssBytes / 1_048_576).toFixed(1)} MiB`]);
   rows.push(['Up', duration(status.uptimeMs)]);
   return rows;

@@ -36,6 +36,10 @@ export interface Status {
   cacheHitRate: { files?: number; tokens?: number; tools?: number; config?: number; responses?: number };
   tools: { running: number; peak: number; done: number; failed: number };
   http: { reuseRate?: number };
+  /** Time won by tools that ran while the answer arrived, and beside each other. */
+  wonMs?: { stream: number; parallel: number };
+  /** Processor time of the server, and its share of one core of late. */
+  cpu?: { ms: number; share?: number };
   rssBytes: number;
   uptimeMs: number;
 }

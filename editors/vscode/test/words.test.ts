@@ -45,6 +45,8 @@ test('the readout says nothing of what was not measured', () => {
     cacheHitRate: {}, tools: { running: 0, peak: 0, done: 0, failed: 0 }, http: {}, rssBytes: 0, uptimeMs: 5000,
   };
   assert.deepEqual(readout(status).map(([name]) => name), ['Tokens', 'Cost', 'Up']);
+  const more = readout({ ...status, wonMs: { stream: 1500, parallel: 20 }, cpu: { ms: 9, share: 0.031 } });
+  assert.deepEqual(more.slice(2, 4), [['Time won', '1.5 s by starting tools early, 20 ms side by side'], ['Processor', '3% of one core']]);
 });
 
 test('only what the user set goes to the server', () => {

@@ -257,6 +257,28 @@ function M.ended(client_id)
   stream.ended(client_id)
 end
 
+--- The times of each operation, in milliseconds: of the session, and of the last minutes.
+---@param all table<string, table>
+---@return string[]
+local function operations(all)
+  local names = vim.tbl_keys(all)
+  if #names == 0 then
+    return {}
+  end
+  table.sort(names)
+  local rows = vim.tbl_map(function(name)
+    local recent = ropeway.given(all[name].recent) or {}
+    return vim.tbl_extend('force', all[name], {
+      operation = name,
+      recent = recent.count,
+      ['recent p95'] = recent.p95,
+    })
+  end, names)
+  local columns =
+    { 'operation', 'count', 'errors', 'p50', 'p95', 'p99', 'max', 'recent', 'recent p95' }
+  return vim.list_extend({ '', '# ms' }, window.table(columns, rows))
+end
+
 --- Every value of the readout on a line of its own.
 ---@param stats table
 function M.stats(stats)
@@ -280,10 +302,13 @@ function M.stats(stats)
       widest = math.max(widest, #prefix)
     end
   end
-  add('', stats or {})
+  local flat = vim.tbl_extend('force', {}, stats or {})
+  flat.operations = nil
+  add('', flat)
   local lines = vim.tbl_map(function(row)
     return row[1] .. (' '):rep(widest - #row[1] + 2) .. row[2]
   end, rows)
+  vim.list_extend(lines, operations(ropeway.given(stats and stats.operations) or {}))
   window.page('ropeway://stats', lines, 'ropeway-stats')
 end
 
