@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::ProviderConfig;
@@ -65,11 +67,18 @@ impl Secrets {
     }
 }
 
-/// Takes secrets out of whatever is written: those whose values are known, and what looks like a vendor's key.
-#[derive(Clone, Debug, Default)]
+/// Takes secrets out of whatever is written: those whose values are known, and what looks like a vendor's key. All of
+/// them are looked for in one pass: every line of a log and of a recording comes by here.
+#[derive(Clone, Default)]
 pub struct Redactor {
-    /// Every form, longest first.
-    values: Vec<SecretString>,
+    /// Every form.
+    known: Option<AhoCorasick>,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactor({} forms)", self.known.as_ref().map_or(0, AhoCorasick::patterns_len))
+    }
 }
 
 impl Redactor {
@@ -79,14 +88,27 @@ impl Redactor {
         for secret in secrets {
             add_forms(secret.trim(), SHORTEST, &mut forms);
         }
-        Self { values: sealed(forms) }
+        let known = AhoCorasick::builder().ascii_case_insensitive(true).build(&forms);
+        Self { known: Some(known.expect("a few forms of a few secrets are no automaton of gigabytes")) }
     }
 
     /// The text without them; borrowed where there were none.
     pub fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut clean = Cow::Borrowed(text);
-        take_out(&self.values, &mut clean);
-        clean
+        let Some(known) = self.known.as_ref().filter(|known| known.is_match(text)) else { return without_keys(text) };
+        let mut found: Vec<_> = known.find_overlapping_iter(text).map(|found| found.range()).collect();
+        found.sort_unstable_by_key(|range| range.start);
+        let mut clean = String::with_capacity(text.len());
+        let mut end = 0;
+        for range in found {
+            // What overlaps goes as a whole, or the rest of one would be left.
+            if range.start >= end {
+                clean.push_str(&text[end..range.start]);
+                clean.push_str(TAKEN);
+            }
+            end = end.max(range.end);
+        }
+        clean.push_str(&text[end..]);
+        Cow::Owned(without_keys(&clean).into_owned())
     }
 }
 
@@ -170,6 +192,11 @@ fn base64(bytes: &[u8], last: [u8; 2]) -> String {
 /// A text without the words that look like a vendor's key. For what may hold a key that nobody told us of: the second
 /// line of defence, at the log.
 pub fn without_keys(text: &str) -> Cow<'_, str> {
+    static FINDER: OnceLock<AhoCorasick> = OnceLock::new();
+    let finder = FINDER.get_or_init(|| AhoCorasick::new(SHAPES).expect("nine short words are no large automaton"));
+    if !finder.is_match(text) {
+        return Cow::Borrowed(text);
+    }
     let part = |ch: char| ch.is_ascii_alphanumeric() || matches!(ch, '-' | '_' | '.' | '/' | '+' | '=' | '~');
     let mut clean = String::new();
     let mut done = 0;
@@ -194,7 +221,8 @@ pub fn without_keys(text: &str) -> Cow<'_, str> {
         }
         clean.push_str(rest);
     }
-    if done == 0 { Cow::Borrowed(text) } else { Cow::Owned(clean) }
+    // A word may begin like a key and be none.
+    if done == 0 || clean == text { Cow::Borrowed(text) } else { Cow::Owned(clean) }
 }
 
 #[cfg(test)]
@@ -272,6 +300,22 @@ mod tests {
         provider.key = Some("[key".to_owned().into());
         let error = LlmError::new(LlmErrorKind::Auth, "x [key y", "");
         assert_eq!(Secrets::of(&provider).clean(error).message, "p: x [key] y");
+    }
+
+    #[test]
+    fn secrets_that_overlap_go_as_a_whole() {
+        let redactor = Redactor::new(["abcdefgh", "efghijkl", "fghi-9999", "inside-the-long-one", "long"]);
+        for (text, clean) in [
+            ("x abcdefghijkl y", "x [key] y"),
+            ("ABCDEFGHi ABCDEFGH", "[key]i [key]"),
+            ("abcdefghabcdefgh", "[key][key]"),
+            ("été abcdefghi-9999 été", "été [key] été"),
+            ("long", "long"),
+        ] {
+            assert_eq!(redactor.clean(text), clean);
+        }
+        assert!(matches!(redactor.clean("nothing of that kind"), Cow::Borrowed(_)));
+        assert!(matches!(Redactor::default().clean("nothing"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -32,7 +32,14 @@ pub struct TextId(Arc<str>);
 impl TextId {
     /// Of this text.
     pub fn of(text: &str) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        Self::of_parts([text])
+    }
+
+    /// Of the text that these parts make.
+    pub fn of_parts<'t>(parts: impl IntoIterator<Item = &'t str>) -> Self {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        parts.into_iter().for_each(|part| context.update(part.as_bytes()));
+        let digest = context.finish();
         let digits: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         Self(Arc::from(digits))
     }

@@ -32,7 +32,7 @@ macro_rules! events {
             }
 
             /// What it says, without its kind.
-            pub(super) fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            pub(in crate::trajectory) fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$variant(data) => data.serialize(serializer),)*
                     Self::Other(other) => other.data.serialize(serializer),

@@ -223,6 +223,18 @@ pub struct Why {
     pub why: String,
 }
 
+impl Why {
+    /// Why a run broke down.
+    pub fn broken(self) -> super::Event {
+        super::Event::Broken(Box::new(self))
+    }
+
+    /// Why what the provider had cached is of no use.
+    pub fn prefix(self) -> super::Event {
+        super::Event::PrefixBroken(Box::new(self))
+    }
+}
+
 /// A conversation as it would be sent next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
