@@ -3,7 +3,7 @@
 //! `store` follows the editor's documents, one keystroke in microseconds. `staging` keeps what each run wants to
 //! change and `follow` carries that over whatever the user types meanwhile. `delivery` turns it into edits against the
 //! versions that the editor has now, and recognises them when they come back. `undo` takes a run's edits back and
-//! nothing else. `view` is how tools read; `protected` says what no tool may stage.
+//! nothing else. `view` is how tools read; `protected` says what no tool may stage. `witness` tells the recorder.
 //!
 //! One std mutex guards all of it. No method keeps it while it waits for the disk or compares whole texts, but for
 //! `open`, which gets a whole text anyway.
@@ -21,6 +21,7 @@ pub mod stamp;
 mod store;
 mod undo;
 pub mod view;
+mod witness;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;

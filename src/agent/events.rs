@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::record::Log;
 use crate::host::{EventKind, Host, RunEvent};
 use crate::ids::{CallId, RunId};
 
@@ -41,11 +42,17 @@ pub struct Events {
     started: Instant,
     step: AtomicU32,
     phase: AtomicU8,
+    log: Log,
 }
 
 impl Events {
     /// For a run that begins now.
     pub fn new(run: RunId, host: Arc<dyn Host>) -> Self {
+        Self::recorded(run, host, Log::default())
+    }
+
+    /// For a run that begins now and is recorded.
+    pub fn recorded(run: RunId, host: Arc<dyn Host>, log: Log) -> Self {
         Self {
             run,
             host,
@@ -53,11 +60,18 @@ impl Events {
             started: Instant::now(),
             step: AtomicU32::new(0),
             phase: AtomicU8::new(0),
+            log,
         }
+    }
+
+    /// What is recorded of the run.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Says that something happened.
     pub fn emit(&self, kind: EventKind) {
+        self.log.mirror(&kind);
         let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
         let at = self.started.elapsed().as_millis() as u64;
         self.host.event(RunEvent { run_id: self.run.clone(), seq, at, kind });

@@ -299,7 +299,20 @@ impl Courier<'_> {
         if !self.confirm {
             services.metrics.record_why(Op::Apply, begun.elapsed(), matches!(fate, Fate::Landed), why);
         }
+        self.log(&fate, batch, begun.elapsed());
         fate
+    }
+
+    fn log(&self, fate: &Fate, batch: &[Delivery], took: Duration) {
+        let (fate, why) = match fate {
+            Fate::Landed => ("landed", None),
+            Fate::Overtaken => ("overtaken", None),
+            Fate::Refused(why) => ("refused", Some(why.as_str())),
+            Fate::Unknown => ("unknown", None),
+            Fate::Cancelled => ("cancelled", None),
+        };
+        let paths = batch.iter().map(|delivery| delivery.path.to_string()).collect();
+        self.events.log().delivered(self.what, fate, why, paths, took);
     }
 
     /// Whether the document has changed otherwise since the delivery was made for it.

@@ -85,6 +85,7 @@ pub async fn stats(runs: &Runs) -> Value {
     record["history"] = runs.conversations();
     record["startup"] = json!(services.metrics.startup());
     record["recentMs"] = json!(RECENT.as_millis() as u64);
+    record["recorder"] = json!(services.recorder.counters());
     record["available"] =
         json!(models::resolve(&services.config(), services.llm.catalogue(), runs.chosen_model().as_ref()).is_ok());
     record

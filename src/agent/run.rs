@@ -22,6 +22,7 @@ use super::patience::Patience;
 use super::permit::{Doubt, Permit};
 use super::phase::{Effect, End, Input, Phase};
 use super::prefetch::Prefetch;
+use super::record::Reply;
 use super::services::Services;
 use super::trace;
 use super::turn::{Turn, TurnEvent};
@@ -40,6 +41,7 @@ pub use self::ended::Ended;
 
 pub(super) mod conversation;
 mod ended;
+mod logged;
 pub(super) mod row;
 mod spend;
 
@@ -108,6 +110,8 @@ pub struct Run<'a> {
     /// Summaries the model was asked for.
     summaries: u32,
     turn: Option<Turn>,
+    /// What is recorded of it, once it is over.
+    reply: Option<Box<Reply>>,
     patience: Patience,
     planned: HashMap<CallId, Result<Planned, ToolError>>,
     /// Calls that have to be cleared before they start.
@@ -156,6 +160,7 @@ impl<'a> Run<'a> {
             summarising: false,
             summaries: 0,
             turn: None,
+            reply: None,
             patience: Patience::default(),
             planned: HashMap::new(),
             doubts: HashMap::new(),
@@ -205,10 +210,13 @@ impl<'a> Run<'a> {
             () = self.plan.cancel.cancelled() => Some(Input::Cancel),
             Some(job) = self.jobs.next(), if working => Some(self.job_ended(job)),
             stop = self.patience.stop(), if asking => stop.then_some(Input::Cancel),
-            event = next(&mut self.turn), if streaming => match self.summarising {
-                true => self.summary_event(event),
-                false => self.stream_event(event),
-            },
+            event = next(&mut self.turn), if streaming => {
+                self.heard(&event);
+                match self.summarising {
+                    true => self.summary_event(event),
+                    false => self.stream_event(event),
+                }
+            }
             () = self.prefetch.progress(), if self.prefetch.is_busy() => None,
         }
     }
@@ -325,12 +333,12 @@ impl<'a> Run<'a> {
             self.plan_call(&call);
         }
         let Some(planned) = self.planned.remove(&call.id) else { return };
-        let ToolCall { id, name, .. } = call;
+        let ToolCall { id, name, arguments } = call;
         let summary = match &planned {
             Ok(planned) => planned.summary.clone(),
             Err(_) => name.to_string(),
         };
-        let started = self.started_event(&id, &name, &summary);
+        let started = self.started_event(&id, &name, &summary, arguments);
         match planned {
             Ok(planned) => {
                 let submission = Submission {
@@ -367,9 +375,16 @@ impl<'a> Run<'a> {
     }
 
     /// Says that a call begins to run; called by the scheduler when it does.
-    fn started_event(&self, call: &CallId, tool: &str, summary: &str) -> impl FnOnce(Begun) + Send + use<> {
+    fn started_event(
+        &self,
+        call: &CallId,
+        tool: &Arc<str>,
+        summary: &str,
+        arguments: Arc<str>,
+    ) -> impl FnOnce(Begun) + Send + use<> {
         let (events, metrics) = (self.events.clone(), self.services.metrics.clone());
-        let (call_id, tool, line, batch) = (call.clone(), tool.to_owned(), summary.to_owned(), self.batch);
+        let (call_id, name, line, batch) = (call.clone(), tool.clone(), summary.to_owned(), self.batch);
+        let tool = tool.to_string();
         let running = self.running.clone();
         let (ready, run) = (Instant::now(), tracing::Span::current());
         move |begun| {
@@ -377,6 +392,7 @@ impl<'a> Run<'a> {
             let span = trace::tool(&run, &tool, &call_id);
             lock(&running).insert(call_id.clone(), (metrics.tool_started(), span));
             events.phase(RunPhase::Acting);
+            logged::tool_started(&events, &call_id, name, &line, arguments, batch, &begun);
             events.emit(EventKind::ToolStarted {
                 call_id,
                 tool,
@@ -401,6 +417,7 @@ impl<'a> Run<'a> {
         let (content, error): (Arc<str>, Option<String>) = match result {
             Ok(output) => {
                 if let Some(excerpt) = output.excerpt() {
+                    self.services.workspace.shown(&self.plan.run, &excerpt.path);
                     lock(&self.plan.history).seen().shown(&self.services.workspace, &self.plan.run, excerpt);
                 }
                 self.prefetch.shown(self.services, self.plan, &output);
@@ -413,6 +430,7 @@ impl<'a> Run<'a> {
             Err(ToolError::Fatal(why)) => return Input::ToolFatal(why),
         };
         let is_error = error.is_some();
+        self.tool_logged(&call, &name, &summary, waited, ran.map(|(_, ran)| ran), cached, error.as_ref(), &content);
         self.events.emit(EventKind::ToolFinished {
             call_id: call.clone(),
             tool: name.to_string(),
@@ -428,6 +446,7 @@ impl<'a> Run<'a> {
     fn turn_over(&mut self, ok: bool) {
         self.patience.over(self.events);
         if let Some(turn) = self.turn.take() {
+            self.replied();
             self.timed(&turn, ok);
             self.clock.model(turn.started);
         }

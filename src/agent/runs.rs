@@ -23,6 +23,7 @@ use super::order::{Order, OrderError};
 use super::outcome::{Outcome, Status};
 use super::prompt::Subject;
 use super::propose::{Courier, What};
+use super::record::Log;
 use super::services::Services;
 use crate::config::{Config, ModelRef};
 use crate::ids::{RunId, ThreadId};
@@ -30,9 +31,11 @@ use crate::llm::Message;
 use crate::metrics::{Milestone, Op};
 use crate::paths::{WsPath, file_path};
 use crate::tools::registry::IDLE;
+use crate::trajectory::record::Decision;
 
 mod compact;
 mod probe;
+mod recorded;
 
 /// Runs that can still be taken back.
 const REMEMBERED: usize = 50;
@@ -64,6 +67,8 @@ struct State {
     recent: VecDeque<ThreadId>,
     model: Option<ModelRef>,
     last: Option<Status>,
+    /// The settings whose keys the recorder takes out.
+    redacted: Option<Arc<Config>>,
 }
 
 /// All runs of one server.
@@ -148,7 +153,9 @@ impl Runs {
         let title = super::prompt::title(&action, subject.as_ref(), &order.prompt);
         let cancel = self.closing.child_token();
         let (done, outcome) = watch::channel(None);
-        let events = Arc::new(Events::new(run.clone(), self.services.host.clone()));
+        let recorder = self.recorder_of(&run, &thread, &config);
+        let log = Log::new(recorder.clone());
+        let events = Arc::new(Events::recorded(run.clone(), self.services.host.clone(), log));
         let entry = Entry {
             thread: thread.clone(),
             events: events.clone(),
@@ -164,6 +171,7 @@ impl Runs {
         }
         self.forget_old();
         self.services.workspace.begin(run.clone());
+        self.services.workspace.record(&run, recorder);
         self.services.metrics.set_limits(config.monitor.slow_ms, config.monitor.moderate_ms);
         self.services.metrics.passed(Milestone::FirstRun);
 
@@ -218,6 +226,7 @@ impl Runs {
             let mut state = self.state();
             if let Some(thread) = state.threads.get_mut(&outcome.thread_id) {
                 thread.busy = None;
+                recorded::conversation(events, &thread.history);
             }
             state.last = Some(status);
             if let Some(entry) = state.runs.get_mut(run) {
@@ -231,6 +240,7 @@ impl Runs {
             self.services.workspace.end(run);
         }
         super::task::tell(&self.services, events, &outcome);
+        self.recorded_to_its_end(run, status, events);
         done.send_replace(Some(outcome.clone()));
         self.services.host.status_changed();
         let (registry, closing) = (self.services.registry.clone(), self.closing.clone());
@@ -385,7 +395,9 @@ impl Runs {
     pub fn reject(&self, run: &RunId) -> Result<(), OrderError> {
         self.proposed(run)?;
         self.services.workspace.end(run);
-        self.state().runs.remove(run);
+        if let Some(entry) = self.state().runs.remove(run) {
+            self.decided(run, &entry.thread, &entry.events, Decision::Reject, None);
+        }
         Ok(())
     }
 
@@ -424,6 +436,8 @@ impl Runs {
         };
         let delivered = courier.deliver().await;
         let outcome = super::task::judge((*before).clone(), delivered, what);
+        let decision = if what == What::Undo { Decision::Revert } else { Decision::Accept };
+        self.decided(&run, &outcome.thread_id, &events, decision, Some(&outcome));
         if let Some(entry) = self.state().runs.get_mut(&run) {
             entry.touched = what == What::Staged && outcome.status != Status::Failed;
             let (done, receiver) = watch::channel(Some(Arc::new(outcome.clone())));

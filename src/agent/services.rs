@@ -17,6 +17,7 @@ use crate::tools::kept::Lists;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
+use crate::trajectory::recorder::Recorder;
 use crate::workspace::Workspace;
 
 /// The shared parts.
@@ -52,6 +53,8 @@ pub struct Services {
     pub calibration: Arc<Calibration>,
     /// What was spent, by thread and day.
     pub ledger: Arc<Ledger>,
+    /// Who records the runs.
+    pub recorder: Recorder,
     /// Numbers.
     pub metrics: Arc<Metrics>,
     /// Whether the user trusts this workspace: without, a repository's own instructions are not used.

@@ -11,6 +11,7 @@ use super::approval::Approvals;
 use super::events::{Events, RunPhase};
 use super::gather::{self, Gather, Piece, Place};
 use super::history::History;
+use super::models::Chosen;
 use super::order::Order;
 use super::outcome::{ErrorCode, FileOutcome, Outcome, OutcomeError, RunUsage, Status, Timing};
 use super::prefetch;
@@ -30,6 +31,7 @@ use crate::tools::grep::Together;
 use crate::tools::policy;
 use crate::tools::sandbox::Commands;
 use crate::tools::tool::{ToolContext, ToolLimits};
+use crate::trajectory::record::Why;
 use crate::workspace::{Landing, StagedFile, StagedKind};
 
 /// Bytes of a diff that an event carries.
@@ -67,10 +69,12 @@ impl Task {
             Ok(plan) => plan,
             Err(error) => {
                 let model = self.model.as_ref().map(ToString::to_string).unwrap_or_default();
+                self.log_start(events, Err(model.clone()));
                 events.emit(EventKind::Started { title: self.title.clone(), model });
                 return (self.outcome(Status::Failed, events, Some(error)), Vec::new());
             }
         };
+        self.log_start(events, Ok(&plan.model));
         host.progress_begin(&self.run, &self.title);
         events.emit(EventKind::Started { title: self.title.clone(), model: plan.model.origin.to_string() });
         let ended = Run::new(&self.services, &plan, events).drive().await;
@@ -81,6 +85,13 @@ impl Task {
             host.publish(reviewed, super::findings::parse(&outcome.answer, &self.services.workspace.roots()));
         }
         (outcome, open)
+    }
+
+    fn log_start(&self, events: &Events, model: Result<&Chosen, String>) {
+        events.log().started(&self.services, &self.config, &self.order, &self.action, &self.title, model);
+        if let Some(subject) = &self.subject {
+            self.services.workspace.shown(&self.run, &subject.path);
+        }
     }
 
     /// Looks up what the model would ask for first; not for long.
@@ -192,6 +203,7 @@ impl Task {
             return (outcome, Vec::new());
         }
         let staged = self.services.workspace.staged(&self.run);
+        events.log().proposal(&staged);
         let changed = staged.iter().any(changes);
         if !changed && self.services.workspace.conflicts(&self.run).is_empty() {
             outcome.status = if self.action.edits { Status::Unchanged } else { Status::Answered };
@@ -263,6 +275,7 @@ fn limits(config: &Config) -> ToolLimits {
 /// The outcome of a run that panicked.
 pub(super) fn broken(task: &Task, events: &Events) -> Outcome {
     let hint = "this is a defect of Ropeway; the log on standard error says where. Nothing was applied";
+    events.log().recorder().record(Why { why: "the run broke down".into() }.broken());
     let error = OutcomeError::new(ErrorCode::Internal, "the run broke down", hint);
     task.outcome(Status::Failed, events, Some(error))
 }

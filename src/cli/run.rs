@@ -18,10 +18,12 @@ use super::{CANCELLED, DONE, FAILED, USAGE, complain, current_dir, interrupted};
 use crate::agent::budget::ledger::Ledger;
 use crate::agent::order::Order;
 use crate::agent::outcome::{Outcome, Status};
+use crate::agent::record;
 use crate::agent::runs::Runs;
 use crate::agent::services::Services;
 use crate::config::{ConfigStore, EnvSnapshot, Overrides, Severity, Sources};
 use crate::disk::{Disk, DiskLimits};
+use crate::host::Host;
 use crate::llm::client::{Client, ClientSettings};
 use crate::paths::{Root, Roots};
 use crate::text::{Encoding, Position, Range, diff};
@@ -38,6 +40,8 @@ use crate::workspace::{StagedFile, StagedKind, Workspace};
 const PROMPT_MAX: u64 = 1 << 20;
 /// How long a cancelled run may take to end.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the recorder may take to write what it has left.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 /// Common lines around each change of the diff.
 const CONTEXT: usize = 3;
 
@@ -52,6 +56,7 @@ pub(super) fn run(args: &RunArgs, env: EnvSnapshot) -> Result<u8> {
         Ok((runs, order)) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let code = runtime.block_on(carry_out(args, &runs, order));
+            runs.services().recorder.close(LAST_RECORDS);
             // A question on the terminal that nobody answered must not keep the program.
             runtime.shutdown_background();
             code
@@ -85,7 +90,10 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
     let disk = Arc::new(Disk::new(DiskLimits::default()));
     let workspace = Workspace::new(disk.clone());
     workspace.set_roots(roots.clone());
+    let host: Arc<dyn Host> = Arc::new(Headless::new(disk, roots.clone()));
+    let about = record::about(env!("CARGO_PKG_VERSION"), &roots, Some("ropeway run".into()));
     let services = Services {
+        recorder: record::recorder(&settings, state_dir.as_deref(), about, &host),
         llm: Client::new(ClientSettings { metrics: workspace.metrics().clone(), ..(&*settings).into() }),
         registry: Registry::builtin(),
         scheduler: Scheduler::new(settings.tools.parallel()),
@@ -95,7 +103,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         parses: Arc::default(),
         sandbox,
         diagnostics: Arc::new(Diagnostics::new()),
-        host: Arc::new(Headless::new(disk, roots)),
+        host,
         counter: Counter::new(REMEMBERED),
         calibration: Arc::default(),
         ledger: Ledger::new(state_dir),

@@ -65,6 +65,7 @@ pub(super) const KEYS: &[&str] = &[
     "recording.flush_ms",
     "recording.compress",
     "recording.keep_days",
+    "recording.keep_mb",
     "monitor.slow_ms",
     "monitor.moderate_ms",
     "monitor.status_hz",

@@ -244,6 +244,8 @@ section! {
         compress: bool = true, boolean;
         /// Days after which a recording is removed; 0: never.
         keep_days: u32 = 30, integer(0, 36_500);
+        /// Megabytes of all recordings past which the oldest are removed; 0: never.
+        keep_mb: u32 = 1024, integer(0, 10_000_000);
     }
 }
 

@@ -11,6 +11,7 @@ use super::session::Session;
 use super::status::StatusLine;
 use crate::agent::budget::ledger::Ledger;
 use crate::agent::readout;
+use crate::agent::record;
 use crate::agent::runs::Runs;
 use crate::agent::services::Services;
 use crate::config::{ConfigStore, Loaded, Severity, Sources};
@@ -29,6 +30,8 @@ use crate::watch::files::FileWatch;
 
 /// How long runs may take to end when the session does.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long the recorder may take to write what it has left.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// The agent and what the handlers need of it.
 pub struct Agent {
@@ -69,7 +72,10 @@ impl Agent {
         let metrics = session.workspace.metrics().clone();
         loaded(&metrics, &config.loaded());
         let diagnostics = Arc::new(Diagnostics::default());
+        let about = record::about(&session.options.version, &session.workspace.roots(), None);
+        let recorder = record::recorder(&current, session.options.state_dir.as_deref(), about, &host);
         let runs = Runs::new(Services {
+            recorder,
             workspace: session.workspace.clone(),
             config: config.clone(),
             llm: Client::new(ClientSettings { metrics: metrics.clone(), ..(&*current).into() }),
@@ -206,6 +212,7 @@ pub fn attach(session: &Arc<Session>, sources: Sources) {
                 watch.stop();
             }
             session.runtime.block_on(agent.runs.shut_down(GRACE));
+            agent.runs.services().recorder.close(LAST_RECORDS);
         }
     }));
 }

@@ -135,6 +135,7 @@ impl Workspace {
             DeliveryOp::Delete | DeliveryOp::Rename { .. } => Text::default(),
         };
         entry.phase = Phase::Sent(Box::new(Sent::new(entry.carried.clone(), expected)));
+        area.witness.sent(delivery);
         true
     }
 
@@ -148,6 +149,8 @@ impl Workspace {
         let Some(entry) = area.entry(path) else { return };
         let Phase::Sent(sent) = std::mem::replace(&mut entry.phase, Phase::Draft) else { return };
         entry.serial = serial;
+        area.witness.refused(path);
+        let Some(entry) = area.entry(path) else { return };
         if entry.want != Want::Text {
             return;
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::carry::{Carried, Moved, eol_of};
 use super::protected::Protection;
+use super::witness::Witness;
 use crate::disk::Stamp;
 use crate::paths::WsPath;
 use crate::text::{EditSet, Text};
@@ -20,6 +21,8 @@ pub(super) struct Area {
     pub(super) conflicts: BTreeMap<WsPath, Vec<Dropped>>,
     /// The run is over: what it wants is forgotten, what it did is not.
     pub(super) over: bool,
+    /// Who is told of its files.
+    pub(super) witness: Witness,
 }
 
 /// What a run wants of one file.

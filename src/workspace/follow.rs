@@ -172,6 +172,7 @@ impl Area {
                 deed = Deed::Created(sent.expected.clone());
             }
         }
+        self.witness.landed(path);
         let landed = super::entry::Landed { deed, whole: undo.clone(), undo, order, dropped };
         self.landed.insert(path.clone(), landed);
     }

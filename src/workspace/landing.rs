@@ -111,6 +111,7 @@ impl Workspace {
         if area.files.remove(path).is_none() {
             return Landing::NotYet;
         }
+        area.witness.landed(path);
         let earlier = area.landed.remove(path);
         let made_by_us = earlier.as_ref().is_some_and(|earlier| matches!(earlier.deed, Deed::Created(_)));
         let mut undo = Carried::nothing(Text::default());

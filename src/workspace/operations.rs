@@ -38,7 +38,9 @@ impl Workspace {
             entry.carried = Carried::new(entry.carried.base.clone(), edits);
             entry.want = Want::Text;
             entry.serial = serial;
-            return Ok(entry.report(&path));
+            let staged = entry.report(&path);
+            state.tell_staged(run, &path);
+            return Ok(staged);
         }
         if open || on_disk {
             return Err(StageError::Exists(path));
@@ -56,7 +58,8 @@ impl Workspace {
             serial,
         };
         let staged = entry.report(&path);
-        area.files.insert(path, entry);
+        area.files.insert(path.clone(), entry);
+        state.tell_staged(run, &path);
         Ok(staged)
     }
 
@@ -88,7 +91,8 @@ impl Workspace {
                 serial,
             };
             let staged = entry.report(&path);
-            area.files.insert(path, entry);
+            area.files.insert(path.clone(), entry);
+            state.tell_staged(run, &path);
             return Ok(staged);
         };
         if entry.is_sent() {
@@ -110,6 +114,7 @@ impl Workspace {
             }
             staged.before = Text::default();
         }
+        state.tell_staged(run, &path);
         Ok(staged)
     }
 
@@ -180,7 +185,8 @@ impl Workspace {
             entry.exists = false;
         }
         let staged = entry.report(&to);
-        area.files.insert(to, entry);
+        area.files.insert(to.clone(), entry);
+        state.tell_staged(run, &to);
         Ok(staged)
     }
 

@@ -231,7 +231,9 @@ impl Workspace {
                     area.files.entry(path.clone()).or_insert(entry)
                 }
             };
-            return Ok(entry.report(path));
+            let staged = entry.report(path);
+            state.tell_staged(run, path);
+            return Ok(staged);
         }
     }
 

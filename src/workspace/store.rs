@@ -77,6 +77,7 @@ impl Workspace {
         state.slots.insert(key, Slot { ring: Ring::default(), opened, stamp, dirty: false });
         if let Some(path) = path {
             state.follow_jump(&path, &text, super::entry::Home::Open);
+            state.tell_opened(&path, &uri, version, &text);
         }
         drop(state);
         self.ring();
@@ -119,6 +120,7 @@ impl Workspace {
         };
         let mut text = before.text.clone();
         let mut revision = before.revision;
+        let mut typing = state.typing(&before);
         for change in changes {
             let old = text.clone();
             let edit = match change.range {
@@ -135,6 +137,9 @@ impl Workspace {
                 continue;
             };
             revision.0 += 1;
+            if let Some(typing) = &mut typing {
+                typing.step(&edit);
+            }
             if let Some(path) = before.path.as_ref().filter(|_| !state.runs.is_empty()) {
                 let _span = self.metrics.span(Op::Rebase);
                 state.follow(path, &edit, &old, &text);
@@ -151,6 +156,9 @@ impl Workspace {
         drop(before);
         if let Some(document) = Arc::make_mut(&mut state.documents).get_mut(&key) {
             *document = Arc::new(after);
+        }
+        if let Some(typing) = typing {
+            state.tell_typed(typing, uri, version);
         }
         drop(guard);
         self.ring();
@@ -185,6 +193,7 @@ impl Workspace {
         let closed = Arc::make_mut(&mut state.documents).remove(&key);
         if let Some(path) = closed.and_then(|document| document.path.clone()) {
             state.leave(&path);
+            state.tell_closed(&path, uri);
         }
         drop(state);
         self.ring();
@@ -193,11 +202,15 @@ impl Workspace {
     /// The client saved a document: buffer and file are one again.
     pub fn saved(&self, uri: &str) {
         let document = self.document(uri);
-        let stamp = document.and_then(|document| document.path.as_ref().and_then(|path| self.disk.stat(path).ok()));
+        let path = document.as_ref().and_then(|document| document.path.as_ref());
+        let stamp = path.and_then(|path| self.disk.stat(path).ok());
         let mut state = self.lock();
         if let Some(slot) = state.key(uri).and_then(|key| state.slots.get_mut(&key)) {
             slot.stamp = stamp;
             slot.dirty = false;
+        }
+        if let Some(path) = document.as_ref().and_then(|document| document.path.as_ref()) {
+            state.tell_saved(path, uri);
         }
         drop(state);
         self.ring();

@@ -21,6 +21,7 @@ mod otlp;
 mod policy;
 mod pump;
 mod readout;
+mod recording;
 mod run;
 mod surface;
 mod sync;

@@ -59,7 +59,7 @@ impl Run<'_> {
         self.events.step(step);
         let (plan, services) = (self.plan, self.services);
         let span = services.metrics.span(Op::Prepare);
-        let messages = {
+        let (messages, tokens) = {
             let mut history = lock(&plan.history);
             if let Some(remark) = history.seen().remark(&self.services.workspace) {
                 history.note(remark);
@@ -74,16 +74,17 @@ impl Run<'_> {
                 self.next = Some(Input::CostLimit);
                 return;
             }
-            history.to_send()
+            (history.to_send(), tokens)
         };
         self.events.doing("thinking");
         self.prefetch.guess(self.services, plan, &plan.guesses);
         self.row_begins(false);
-        self.turn = Some(self.request(messages, plan.model.max_output_tokens));
+        self.turn = Some(self.request(messages, plan.model.max_output_tokens, tokens));
         span.end(true);
     }
 
-    fn request(&self, messages: Vec<Message>, max_output_tokens: u32) -> Turn {
+    /// `tokens`: what the prompt is estimated at; 0 where nobody has.
+    fn request(&mut self, messages: Vec<Message>, max_output_tokens: u32, tokens: u64) -> Turn {
         let request = Request {
             model: self.plan.model.model.clone(),
             system: prompt::system(),
@@ -94,6 +95,7 @@ impl Run<'_> {
             temperature: temperature(&self.plan.config, &self.plan.model.info),
             parallel_tools: self.plan.config.agent.parallel_tools,
         };
+        self.asked(&request, tokens);
         let call = Call {
             request,
             provider: self.plan.model.provider.clone(),
@@ -144,7 +146,7 @@ impl Run<'_> {
                 self.summaries += 1;
                 self.summarising = true;
                 self.row_begins(true);
-                self.turn = Some(self.request(messages, most));
+                self.turn = Some(self.request(messages, most, 0));
             }
             None => self.next = Some(self.compacted(None)),
         }

@@ -15,6 +15,9 @@ impl Run<'_> {
         // Another model may have stood in, at its own price.
         let info = model.fallback.iter().find(|other| other.origin == *origin).map_or(&model.info, |other| &other.info);
         let request = self.budget.spend(usage, info);
+        if let Some(reply) = &mut self.reply {
+            reply.cost(request.cost_usd);
+        }
         let messages = lock(&self.plan.history).messages().len();
         let reported = Reported { origin: origin.clone(), messages, usage: *usage };
         self.services.ledger.add(&self.plan.thread, &request, reported);

@@ -9,16 +9,18 @@ use crate::agent::models::{self, Chosen};
 use crate::agent::order::OrderError;
 use crate::agent::outcome::RunUsage;
 use crate::agent::prompt;
+use crate::agent::record;
 use crate::agent::run::conversation::{keeper, temperature};
 use crate::agent::run::lock;
 use crate::agent::trace;
 use crate::agent::turn::{Turn, TurnEvent};
-use crate::config::ProviderKind;
+use crate::config::{Config, ProviderKind};
 use crate::host::Size;
 use crate::ids::{RunId, ThreadId};
 use crate::llm::client::Call;
 use crate::llm::{Message, Request, StreamEvent, Usage};
 use crate::metrics::{Op, Spent};
+use crate::trajectory::record::Event;
 
 /// Frees the thread when the command ends, also when its future is dropped.
 struct Reserved<'a> {
@@ -45,7 +47,7 @@ impl Runs {
             thread.or_else(last).ok_or_else(|| OrderError::Run("there is no conversation yet".into()))?
         };
         let (_, history) = self.thread(Some(id.clone()), &RunId::unused())?;
-        let _reserved = Reserved { runs: self, thread: id.clone() };
+        let reserved = Reserved { runs: self, thread: id.clone() };
 
         let config = self.services.config();
         let chosen = models::resolve(&config, self.services.llm.catalogue(), self.chosen_model().as_ref()).ok();
@@ -66,7 +68,17 @@ impl Runs {
             (Some(chosen), Some(messages)) => self.summary(chosen, messages, &id).await,
             _ => None,
         };
-        Ok(keeper.compact(&mut lock(&history), said.as_deref(), ""))
+        let sizes = keeper.compact(&mut lock(&history), said.as_deref(), "");
+        if self.is_recorded(&config) {
+            let whole = record::in_full(lock(&history).to_send());
+            self.services.recorder.note(None, Some(&reserved.thread), whole);
+        }
+        Ok(sizes)
+    }
+
+    /// Whether what happens to conversations between runs is recorded.
+    fn is_recorded(&self, config: &Config) -> bool {
+        config.recording.enabled && self.services.recorder.session().is_some()
     }
 
     /// What the model says of the conversation; nothing if it cannot be asked.
@@ -131,6 +143,7 @@ impl Runs {
 
     /// Empties a thread, or all that are not at work. Returns the size before and after.
     pub fn clear(&self, thread: Option<&ThreadId>) -> Result<(Size, Size), OrderError> {
+        let recorded = self.is_recorded(&self.services.config());
         let state = self.state();
         let mut before = Size::default();
         for (id, Thread { history, busy }) in &state.threads {
@@ -148,6 +161,9 @@ impl Runs {
             before.messages += size.messages;
             before.tokens += size.tokens;
             history.clear();
+            if recorded {
+                self.services.recorder.note(None, Some(id), Event::Cleared(Box::default()));
+            }
         }
         match thread {
             Some(id) if !state.threads.contains_key(id) => Err(OrderError::Thread(id.clone())),
