@@ -98,6 +98,16 @@ impl Server {
         line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 
+    /// Time on the cores so far, all threads together, in milliseconds.
+    pub fn cpu_ms(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let time = |task: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        tasks.map(time).sum::<f64>() / 1e6
+    }
+
     /// Waits until everything sent so far has been worked on: a request is answered behind it.
     pub fn settle(&mut self, id: i64) {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": "$/unknown/settle", "params": {}}));

@@ -17,6 +17,7 @@ mod decode;
 mod endless;
 mod http;
 mod model;
+mod record;
 mod replay;
 mod report;
 mod run;
@@ -78,6 +79,9 @@ fn main() {
     }
     if wanted("spans") {
         spans::measure(&mut report);
+    }
+    if wanted("record") {
+        record::measure(&mut report);
     }
     if wanted("replay") {
         replay::measure(&mut report);
