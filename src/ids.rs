@@ -54,13 +54,13 @@ name! {
     CallId
 }
 
-/// A number that has not been used before by this process, and in all likelihood by no earlier one: the second of
-/// the start in the high part keeps recordings of several processes apart.
+/// A number that has not been used before by this process, and in all likelihood by no other: the second of the start
+/// and the process's number keep recordings apart.
 fn unused() -> String {
     static START: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let start = START.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()));
-    format!("{start:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{start:x}-{:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl RunId {

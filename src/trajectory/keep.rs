@@ -16,6 +16,8 @@ use super::store::{self, COMPRESSED, LOCK, PLAIN, Place, UNFINISHED};
 
 /// How hard zstd tries: the level at which it is still faster than most disks.
 const LEVEL: i32 = 3;
+/// Where there are no locks, a session of such an age is taken to be over.
+const ABANDONED: Duration = Duration::from_secs(3 * 86_400);
 /// A file is read backwards in steps of so many bytes, to find where its last line ends.
 const STEP: u64 = 64 * 1024;
 
@@ -155,11 +157,11 @@ fn sweep(shared: &Shared, place: &Place) -> io::Result<()> {
         if ours().next().is_none() {
             continue;
         }
-        let Ok(lock) = unlocked(&folder) else {
+        let age = age(&folder, ours().map(|file| file.name.as_str()));
+        let Ok(lock) = unlocked(&folder, age) else {
             total += ours().map(|file| size(&folder, &file.name)).sum::<u64>();
             continue;
         };
-        let age = age(&folder, ours().map(|file| file.name.as_str()));
         let expired = settings.keep_days > 0 && age > keep;
         if !expired {
             tidy(shared, &folder, ours().map(|file| file.name.as_str()));
@@ -189,13 +191,13 @@ fn is_ours(name: &str) -> bool {
     name == LOCK || name.ends_with(UNFINISHED) || store::parsed(name).is_some()
 }
 
-/// The lock of a session that nobody writes.
-fn unlocked(folder: &Folder) -> Result<Option<File>, ()> {
+/// The lock of a session that nobody writes. Where there are no locks, one that nobody has written for a while.
+fn unlocked(folder: &Folder, age: Duration) -> Result<Option<File>, ()> {
     let lock = folder.lockable(LOCK).map_err(drop)?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(std::fs::TryLockError::WouldBlock) => Err(()),
-        // No locks here: an old one can only be told by its age.
+        Err(std::fs::TryLockError::Error(_)) if age > ABANDONED => Ok(None),
         Err(std::fs::TryLockError::Error(_)) => Err(()),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::delivery::{Delivery, DeliveryOp};
 use super::document::Document;
 use super::entry::{Area, Entry, Home, Want};
+use super::protected::is_secret;
 use super::{State, Workspace};
 use crate::ids::{DocVersion, RunId};
 use crate::paths::WsPath;
@@ -150,15 +151,18 @@ impl Workspace {
         let document = state.open_at(path).cloned();
         let Some(area) = state.runs.get_mut(run) else { return };
         if let Some(document) = document {
-            let (uri, text) = (document.uri.to_string(), document.text.clone());
-            area.witness.meet(path, uri, FoundIn::Open, Some(&document), Some(text));
+            // The user was asked about what the model is shown of such a file, and about nothing else.
+            let text = (!is_secret(path)).then(|| document.text.clone());
+            area.witness.meet(path, document.uri.to_string(), FoundIn::Open, Some(&document), text);
             return;
         }
         area.witness.files.insert(path.clone());
         let (disk, path) = (self.disk.clone(), path.clone());
+        let secret = is_secret(&path);
         // The recorder reads the file, or finds it as it was just read.
         area.witness.recorder.later("file", 0, move |texts| {
-            let text = disk.read(&path).ok().map(|file| texts.keep(&file.text));
+            let file = if secret { None } else { disk.read(&path).ok() };
+            let text = file.map(|file| texts.keep(&file.text));
             let (uri, language) = (path.uri(), String::new());
             FileRecord { path: path.to_string(), uri, source: FoundIn::Disk, version: None, language, text }.into()
         });

@@ -76,9 +76,9 @@ impl Runs {
         Ok(sizes)
     }
 
-    /// Whether what happens to conversations between runs is recorded.
+    /// Whether what happens to conversations between runs is recorded: where no run has been, there is none to tell of.
     fn is_recorded(&self, config: &Config) -> bool {
-        config.recording.enabled && self.services.recorder.session().is_some()
+        config.recording.enabled && self.state().redacted.is_some()
     }
 
     /// What the model says of the conversation; nothing if it cannot be asked.
