@@ -23,6 +23,8 @@ use crate::ids::RunId;
 
 /// After a failure nothing is tried for so long.
 const REST: Duration = Duration::from_secs(1);
+/// Times that a folder is made which somebody removes meanwhile.
+const TRIES: u32 = 5;
 /// Runs whose numbers are remembered after their end.
 const STREAMS: usize = 1_000;
 /// Characters of a prompt that a list shows.
@@ -105,7 +107,7 @@ impl Writer {
             self.gone();
         }
         if self.place.is_none() {
-            match Place::new(&self.shared.settings.dir, self.shared.clock.started_unix_us) {
+            match self.new_place() {
                 Ok(place) => {
                     let place = Arc::new(place);
                     self.shared.began(&place.id);
@@ -117,6 +119,17 @@ impl Writer {
             }
         }
         self.place.is_some()
+    }
+
+    /// A folder for the session. Somebody may be removing what is made, so it is tried again.
+    fn new_place(&self) -> io::Result<Place> {
+        let mut tries = 1..TRIES;
+        loop {
+            match Place::new(&self.shared.settings.dir, self.shared.clock.started_unix_us) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries.next().is_some() => {}
+                other => return other,
+            }
+        }
     }
 
     /// Somebody has removed the folder.
@@ -140,7 +153,7 @@ impl Writer {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 format!("there is no room for recordings in {dir}; make some, or set `recording.dir`")
             }
-            _ => format!("runs cannot be recorded in {dir} ({error}); mend that, or set `recording.dir`"),
+            _ => format!("no recordings can be written to {dir} ({error}); mend that, or set `recording.dir`"),
         };
         self.tell(&format!("{what}. The work goes on without"));
     }
@@ -237,7 +250,10 @@ impl Writer {
                 Err(error) => {
                     counts.lost.fetch_add(stream.waiting(), Relaxed);
                     stream.missed(0, 0, &error.to_string());
-                    return self.trouble(&error);
+                    return match place.is_there() {
+                        true => self.trouble(&error),
+                        false => self.gone(),
+                    };
                 }
             }
         }
