@@ -156,10 +156,12 @@ impl Dir {
             let flags = if last { flags | OFlags::CLOEXEC } else { FOLDER };
             let opened = rustix::fs::openat(at, part, flags | OFlags::NOFOLLOW, Mode::empty())?;
             // O_PATH with O_NOFOLLOW opens the link itself instead of refusing it.
-            let is_link =
-                || Ok::<_, Errno>(FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) == FileType::Symlink);
-            if last && flags.contains(OFlags::PATH) && is_link()? {
-                return Err(Errno::LOOP);
+            #[cfg(target_os = "linux")]
+            if last && flags.contains(OFlags::PATH) {
+                let found = FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode);
+                if found == FileType::Symlink {
+                    return Err(Errno::LOOP);
+                }
             }
             if last {
                 return Ok(opened);

@@ -126,7 +126,7 @@ pub fn folder_of(path: &WsPath, last: Last, make: bool) -> Result<(Dir, String),
 /// The path without any link in it, as far as it exists.
 pub fn real(path: &WsPath) -> Result<WsPath, PathError> {
     let mut existing = path.clone();
-    let mut rest = Vec::new();
+    let mut rest: Vec<String> = Vec::new();
     loop {
         match std::fs::canonicalize(existing.absolute()) {
             Ok(found) => {

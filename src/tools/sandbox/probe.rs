@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Sandbox;
 use super::level::{Level, Support};
-use super::scratch::{self, Scratch};
+use super::scratch;
 
 /// What was found.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) fn find(sandbox: &Sandbox) -> Found {
         view: mode == "outer",
         places: places.clone(),
     };
-    let scratch = match Scratch::make(&places, &[]) {
+    let scratch = match scratch::Scratch::make(&places, &[]) {
         Ok(scratch) => scratch,
         Err(error) => {
             let reason = format!("no folder for what commands write: {error}");
@@ -104,7 +104,7 @@ mod trial {
     use std::time::Duration;
 
     use super::super::spec::{self, Layer, LayerKind, Said, Spec};
-    use super::Scratch;
+    use super::scratch::Scratch;
 
     /// A helper that takes longer hangs.
     const PATIENCE: Duration = Duration::from_secs(5);
