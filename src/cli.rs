@@ -4,6 +4,7 @@
 //! `serve` and to the answer under the other subcommands; logs go to standard error.
 
 mod args;
+pub mod bench;
 mod config;
 mod demo;
 mod doctor;
@@ -12,6 +13,7 @@ mod logging;
 mod policy;
 mod privacy;
 mod run;
+mod scratch;
 mod serve;
 mod terminal;
 mod tokens;
@@ -87,6 +89,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         Some(Command::Tokens(args)) => tokens::tokens(&args, env),
         Some(Command::Config { command }) => config::config(&command, env),
         Some(Command::Policy { command }) => policy::policy(&command, env),
+        Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Completions { shell }) => words::completions(shell),
         Some(Command::Man(args)) => words::man(&args),
     }

@@ -95,7 +95,7 @@ fn start(report: &mut Report, home: &Path) {
         let (_, at) = server.answer(2);
         // At rest: the files are followed by now.
         std::thread::sleep(Duration::from_millis(200));
-        (answer, ms(at - server.started), server.rss())
+        (answer, ms(at - server.started()), server.rss())
     };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..31 {

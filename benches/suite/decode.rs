@@ -2,157 +2,30 @@
 //! event costs more than its size.
 
 use std::hint::black_box;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ropeway::config::{ProviderConfig, ProviderKind, Timeouts};
-use ropeway::llm::StreamEvent;
-use ropeway::llm::provider::codec_of;
-use ropeway::llm::reader::Reader;
+use ropeway::cli::bench::decode::{CHUNK, EVENTS, PROTOCOLS, read};
 use serde::Deserialize;
 
 use super::report::{Figure, Report};
-
-/// As a socket gives them.
-const CHUNK: usize = 16 << 10;
-const EVENTS: usize = 20_000;
-
-struct Protocol {
-    name: &'static str,
-    kind: ProviderKind,
-    api: &'static str,
-    /// Before and after the pieces of text.
-    frame: (&'static str, &'static str),
-    /// Around a piece of text.
-    piece: (&'static str, &'static str),
-}
-
-const PROTOCOLS: [Protocol; 5] = [
-    Protocol {
-        name: "chat completions",
-        kind: ProviderKind::OpenAi,
-        api: "chat",
-        frame: ("", "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"),
-        piece: (
-            "data: {\"id\":\"chatcmpl-9\",\"object\":\"chat.completion.chunk\",\"created\":1763000000,\"model\":\"gpt-6-sol\",\"system_fingerprint\":\"fp_1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"",
-            "\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n",
-        ),
-    },
-    Protocol {
-        name: "responses",
-        kind: ProviderKind::OpenAi,
-        api: "responses",
-        frame: (
-            "event: response.output_item.added\ndata: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"type\":\"message\",\"id\":\"msg_1\"}}\n\n",
-            "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{}}\n\n",
-        ),
-        piece: (
-            "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":12,\"item_id\":\"msg_1\",\"output_index\":0,\"content_index\":0,\"delta\":\"",
-            "\",\"logprobs\":[],\"obfuscation\":\"aBcDeF\"}\n\n",
-        ),
-    },
-    Protocol {
-        name: "messages",
-        kind: ProviderKind::Anthropic,
-        api: "",
-        frame: (
-            "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
-            "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-        ),
-        piece: (
-            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"",
-            "\"}}\n\n",
-        ),
-    },
-    Protocol {
-        name: "generateContent",
-        kind: ProviderKind::Google,
-        api: "",
-        frame: ("", "data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n"),
-        piece: (
-            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"",
-            "\"}],\"role\":\"model\"},\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":2000,\"candidatesTokenCount\":77,\"totalTokenCount\":2077},\"modelVersion\":\"gemini-3.8-flash\",\"responseId\":\"r1\"}\r\n\r\n",
-        ),
-    },
-    Protocol {
-        name: "Ollama",
-        kind: ProviderKind::Ollama,
-        api: "",
-        frame: ("", "{\"done\":true,\"done_reason\":\"stop\"}\n"),
-        piece: (
-            "{\"model\":\"qwen3:8b\",\"created_at\":\"2026-11-20T10:00:00.000000000Z\",\"message\":{\"role\":\"assistant\",\"content\":\"",
-            "\"},\"done\":false}\n",
-        ),
-    },
-];
-
-impl Protocol {
-    fn provider(&self) -> ProviderConfig {
-        let long = Duration::from_secs(60);
-        let mut options = serde_json::Map::new();
-        if !self.api.is_empty() {
-            options.insert("api".to_owned(), self.api.into());
-        }
-        ProviderConfig {
-            name: "p".to_owned(),
-            kind: self.kind,
-            base_url: "http://127.0.0.1/v1".parse().expect("an address"),
-            api_key_env: None,
-            key: None,
-            key_missing: None,
-            headers: Vec::new(),
-            timeouts: Timeouts { connect: long, first_byte: long, idle: long },
-            options,
-        }
-    }
-
-    fn stream(&self, text: &str, times: usize) -> String {
-        let piece = format!("{}{text}{}", self.piece.0, self.piece.1);
-        format!("{}{}{}", self.frame.0, piece.repeat(times), self.frame.1)
-    }
-
-    fn reader(&self) -> Reader {
-        Reader::new(codec_of(&self.provider()).expect("all providers are in").decoder(Arc::from("p/m")))
-    }
-}
-
-/// Reads a stream as a run does: the events of a chunk are taken before the next.
-fn read(reader: &mut Reader, stream: &str, events: &mut Vec<StreamEvent>) -> usize {
-    let mut count = 0;
-    for chunk in stream.as_bytes().chunks(CHUNK) {
-        reader.feed(chunk, events).expect("a good stream");
-        count += events.len();
-        black_box(&events);
-        events.clear();
-    }
-    count
-}
 
 pub fn measure(report: &mut Report) {
     for protocol in &PROTOCOLS {
         let stream = protocol.stream(" a token", EVENTS);
         let mut events = Vec::with_capacity(1024);
-        let samples = (0..31).map(|_| {
-            let mut reader = protocol.reader();
-            let begun = Instant::now();
-            let count = read(&mut reader, &stream, &mut events);
-            let time = begun.elapsed();
-            assert!(count >= EVENTS, "{}: {count} events", protocol.name);
-            time.as_secs_f64() * 1e6 / EVENTS as f64
-        });
-        let samples: Vec<f64> = samples.collect();
+        let mut timed = protocol.measure();
+        let ours = timed.figure(31).expect("a good stream");
         let floor = Figure::of((0..31).map(|_| bare(&stream)));
-        let name = format!("{}: bytes to a typed event", protocol.name);
-        report.beside(&name, "µs", Figure::of(samples), ("serde_json on its lines", floor), "≤ 0.5 µs");
+        report.beside(&timed.name, timed.unit, ours, ("serde_json on its lines", floor), "≤ 0.5 µs");
 
-        let mut reader = protocol.reader();
+        let mut reader = protocol.reader().expect("all providers are in");
         let warm = protocol.stream(" a token", 2_000);
         let warm = &warm[..warm.len() - protocol.frame.1.len()];
-        read(&mut reader, warm, &mut events);
+        read(&mut reader, warm, &mut events).expect("a good stream");
         let rest = protocol.stream(" a token", EVENTS);
         let rest = &rest[protocol.frame.0.len()..rest.len() - protocol.frame.1.len()];
         let counted = allocation_counter::measure(|| {
-            read(&mut reader, rest, &mut events);
+            read(&mut reader, rest, &mut events).expect("a good stream");
         });
         let each = counted.count_total as f64 / EVENTS as f64;
         report.alone(&format!("{}: allocations an event", protocol.name), "", Figure::of([each]), "≤ 2");
@@ -163,7 +36,7 @@ pub fn measure(report: &mut Report) {
     let small = chat.stream(&"x".repeat(1 << 20), 1);
     let time = |stream: &str, chunk: usize| {
         let samples = (0..31).map(|_| {
-            let mut reader = chat.reader();
+            let mut reader = chat.reader().expect("all providers are in");
             let mut events = Vec::new();
             let begun = Instant::now();
             for chunk in stream.as_bytes().chunks(chunk) {

@@ -8,21 +8,16 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
-use ropeway::agent::context::compact::Room;
-use ropeway::agent::context::keeper::{Keeper, Limits};
-use ropeway::agent::context::trim::Bounds;
-use ropeway::agent::context::{Pass, Passes};
-use ropeway::agent::history::History;
-use ropeway::llm::{AssistantTurn, ToolCall, ToolResult};
+use ropeway::agent::context::Pass;
+use ropeway::cli::bench::prepare;
 use ropeway::tokens::Encoding;
 use ropeway::tokens::counter::Counter;
 use serde_json::{Value, json};
 
 use super::child::Server;
 use super::model::Model;
-use super::report::{Figure, Report, ms};
+use super::report::{Figure, Report};
 
 const SESSIONS: [(&str, &str); 6] = [
     ("mend", include_str!("../sessions/mend.txt")),
@@ -100,38 +95,9 @@ pub fn measure(report: &mut Report) {
             all.sent / 1000
         ));
     }
-    report.alone("a request prepared, 60 messages of 8 KB", "ms", prepare(), "≤ 2 ms");
-}
-
-/// The time it takes to make the next request of a conversation: the result made small, texts dropped, trimmed, counted.
-fn prepare() -> Figure {
-    let limits = Limits {
-        room: Room { window: 1_000_000, at: 0.8, output: 8_000 },
-        bounds: Bounds { pairs: 20, at: 1.5, to: 1.2 },
-        passes: Passes::ALL,
-        fixed: 8_000,
-        cached_price: CACHED_PRICE,
-        max_steps: 1_000,
-    };
-    let (mut history, mut keeper) = (History::default(), Keeper::new(limits));
-    history.user("do it");
-    let line = "    let value = self.parse(input)?; // and some more of it\n";
-    Figure::of((0..300).map(|step| {
-        let text = format!("{step}\n{}", line.repeat(8_192 / line.len()));
-        let arguments = format!(r#"{{"path":"src/file{}.rs","offset":{}}}"#, step % 9, step % 4 * 100 + 1);
-        let call = ToolCall { id: "c".into(), name: "read_file".into(), arguments: arguments.into() };
-        let result = ToolResult { call: "c".into(), name: "read_file".into(), content: text.into(), is_error: false };
-        let begun = Instant::now();
-        history.assistant(AssistantTurn { calls: vec![call], ..AssistantTurn::default() });
-        let results = keeper.arrive(&mut history, vec![result]);
-        history.results(results);
-        keeper.tidy(&mut history, step);
-        let full = keeper.is_full(&mut history);
-        let messages = history.to_send();
-        let time = ms(begun.elapsed());
-        assert!(!full && !messages.is_empty());
-        time
-    }))
+    let mut prepared = prepare::request();
+    let figure = prepared.figure(300).expect("a small conversation");
+    report.alone(&prepared.name, prepared.unit, figure, "≤ 2 ms");
 }
 
 fn play(steps: &[Vec<Call>], disabled: &[&str]) -> Sum {

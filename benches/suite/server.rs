@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use ropeway::cli::bench::server::{CHANGES, burst};
+use serde_json::json;
 
 use super::child::Server;
 use super::report::{Figure, Random, Report, ms, source_text};
-
-const CHANGES: usize = 2_000;
 
 pub fn measure(report: &mut Report) {
     let home = tempfile::tempdir().expect("a temporary folder");
@@ -50,7 +49,9 @@ pub fn measure(report: &mut Report) {
 
     for size in [1, 10] {
         let text = source_text(size << 20);
-        let burst = burst(&text);
+        let uri = "file:///bench/text.rs";
+        let mut burst = burst(uri, &text, 1, &mut Random(7));
+        burst.extend(Server::frame(&json!({"jsonrpc": "2.0", "id": 9, "method": "shutdown"})));
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let (mut our_growth, mut their_growth) = (Vec::new(), Vec::new());
         for _ in 0..7 {
@@ -83,23 +84,6 @@ fn session(mut server: Server, text: &str, burst: &[u8]) -> (f64, f64) {
     server.raw(burst);
     let (_, at) = server.answer(9);
     ((at - begun).as_secs_f64() * 1e6 / CHANGES as f64, growth)
-}
-
-/// `CHANGES` insertions at random places and a request behind them, as bytes.
-fn burst(text: &str) -> Vec<u8> {
-    let columns: Vec<usize> = text.split('\n').map(|line| line.encode_utf16().count()).collect();
-    let mut random = Random(7);
-    let mut bytes = Vec::new();
-    for version in 0..CHANGES {
-        let line = random.below(columns.len() - 1);
-        let place = json!({"line": line, "character": random.below(columns[line] + 1)});
-        let change: Value = json!({"jsonrpc": "2.0", "method": "textDocument/didChange", "params": {
-            "textDocument": {"uri": "file:///bench/text.rs", "version": version + 2},
-            "contentChanges": [{"range": {"start": place, "end": place}, "text": "x"}]}});
-        bytes.extend(Server::frame(&change));
-    }
-    bytes.extend(Server::frame(&json!({"jsonrpc": "2.0", "id": 9, "method": "shutdown"})));
-    bytes
 }
 
 /// The floor was built beside this program; of several builds the newest is meant.

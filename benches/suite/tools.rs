@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ropeway::cli::bench::tools;
 use ropeway::config::ToolsConfig;
 use ropeway::disk::{Disk, DiskLimits};
 use ropeway::ids::RunId;
 use ropeway::paths::{Root, Roots};
 use ropeway::syntax::Parses;
-use ropeway::tools::cache::ResultStore;
 use ropeway::tools::grep::Together;
 use ropeway::tools::kept::Lists;
 use ropeway::tools::tool::{Planned, ToolLimits};
@@ -112,17 +112,9 @@ pub fn measure(report: &mut Report) {
         report.beside(name, "ms", Figure::of(beside), ("one slot", Figure::of(alone)), goal);
     }
 
-    let store = ResultStore::new();
-    let lists = desk.context.lists.clone();
-    let results = store.for_run(Duration::from_secs(300), String::new(), Arc::new(move |path| lists.generation(path)));
-    let desk = Desk { context: ToolContext { results, ..desk.context }, ..desk };
-    for (name, call) in [("read_file", reads[0].clone()), ("grep", mixed[10].clone())] {
-        let calls = [call];
-        desk.batch(&parallel, &calls);
-        let before = store.counters().hits;
-        let times: Vec<f64> = (0..2_000).map(|_| desk.time(|| desk.batch(&parallel, &calls)) * 1e3).collect();
-        assert_eq!(store.counters().hits - before, 2_000, "{name} was not remembered");
-        report.alone(&format!("{name} from memory"), "µs", Figure::of(times), "≤ 20 µs");
+    for mut remembered in tools::remembered().expect("a temporary folder") {
+        let figure = remembered.figure(2_000).expect("a remembered result");
+        report.alone(&remembered.name, remembered.unit, figure, "≤ 20 µs");
     }
     report.note(format!(
         "{slots} slots as by default; batches without a memory of results or texts; files in the page cache"

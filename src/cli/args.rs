@@ -46,6 +46,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Measure this build on this machine, and say what became worse
+    Bench(BenchArgs),
     /// Print the completions of a shell
     Completions {
         /// Whose
@@ -158,6 +160,37 @@ state {path, present, writable, bytes, files, more, openToOthers, error?}, recor
 inBackground}, sandbox {level, overlay, reason?, mend?}, watching {supported, maxFolders?, maxWatchers?, reason?}, \
 environment [{name, value?, problem?}], and findings [{area, state: ok|note|bad, text, mend?}], which are what is \
 printed without --json. The exit status is 1 if the selected model cannot run.";
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct BenchArgs {
+    /// For machines
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write the figures to this file, to compare with later
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
+    /// Compare with the figures of this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) compare: Option<PathBuf>,
+    /// By how much a median may grow; a difference within the spread is never a regression
+    #[arg(long, value_name = "PCT", default_value = "10%", requires = "compare", value_parser = share)]
+    pub(super) max_regression: f64,
+    /// Rounds, each of all measurements
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(5..=1000))]
+    pub(super) rounds: u32,
+    /// Only this measurement; may be said again
+    #[arg(long, value_name = "ID")]
+    pub(super) only: Vec<String>,
+}
+
+/// `10%` or `10`, as a share.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>();
+    match number {
+        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent / 100.0),
+        _ => Err("write a percentage that is not below 0, such as 10%".to_owned()),
+    }
+}
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ManArgs {

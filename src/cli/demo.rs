@@ -26,11 +26,11 @@ use serde_json::{Value, json};
 
 use self::editor::{Editor, Seen};
 use self::player::{Pace, Played, Player};
-use self::sample::Scratch;
 use self::screen::Screen;
 use self::timeline::{Timeline, shorten};
 use self::typist::Typist;
 use super::args::DemoArgs;
+use super::scratch::Scratch;
 use super::terminal::Ink;
 use super::{CANCELLED, DONE};
 use crate::paths::file_uri;
@@ -119,7 +119,7 @@ struct Show {
 
 impl Show {
     fn start(args: &DemoArgs, tell: Sender<Happening>, happenings: Receiver<Happening>) -> Result<Self> {
-        let scratch = Scratch::new().context("no temporary folder can be made")?;
+        let scratch = Scratch::new("demo").context("no temporary folder can be made")?;
         for file in sample::FILES {
             scratch.write(&format!("till/{}", file.path), file.before).context("the sample cannot be written")?;
         }

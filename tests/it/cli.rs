@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the program reads")]
 
+mod bench;
 mod doctor;
 mod words;
 

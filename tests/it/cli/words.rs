@@ -16,6 +16,7 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("tokens", &["--model", "FILE"]),
     ("policy", &["check"]),
     ("policy check", &["--json", "TOOL", "ARGS_JSON"]),
+    ("bench", &["--json", "--save", "--compare", "--max-regression"]),
     ("completions", &["bash", "zsh", "fish", "elvish", "powershell"]),
     ("man", &["--dir"]),
 ];
