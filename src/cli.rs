@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod doctor;
 mod headless;
+mod init;
 mod logging;
 mod policy;
 mod privacy;
@@ -89,6 +90,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         Some(Command::Tokens(args)) => tokens::tokens(&args, env),
         Some(Command::Config { command }) => config::config(&command, env),
         Some(Command::Policy { command }) => policy::policy(&command, env),
+        Some(Command::Init(args)) => init::init(&args, &env),
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Completions { shell }) => words::completions(shell),
         Some(Command::Man(args)) => words::man(&args),

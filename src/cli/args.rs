@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::config::ProviderKind;
+
 /// A language server that carries a coding agent.
 ///
 /// Without a subcommand it serves an editor on standard input and output.
@@ -32,6 +34,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Let the agent do one thing here; prints its answer and a diff
     Run(RunArgs),
+    /// Write a configuration file that explains itself; never a key
+    Init(InitArgs),
     /// Tell whether the selected model can run, and what stands in its way
     Doctor(DoctorArgs),
     /// Count the tokens of files, or of standard input
@@ -160,6 +164,25 @@ state {path, present, writable, bytes, files, more, openToOthers, error?}, recor
 inBackground}, sandbox {level, overlay, reason?, mend?}, watching {supported, maxFolders?, maxWatchers?, reason?}, \
 environment [{name, value?, problem?}], and findings [{area, state: ok|note|bad, text, mend?}], which are what is \
 printed without --json. The exit status is 1 if the selected model cannot run.";
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InitArgs {
+    /// For this provider: anthropic, openai, google or ollama; without, it asks
+    #[arg(long, value_name = "NAME", value_parser = provider)]
+    pub(super) provider: Option<ProviderKind>,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub(super) print: bool,
+}
+
+/// A built-in provider that this build can talk to.
+fn provider(name: &str) -> Result<ProviderKind, String> {
+    let kinds = || super::init::kinds();
+    kinds().find(|kind| kind.name() == name).ok_or_else(|| {
+        let names: Vec<_> = kinds().map(ProviderKind::name).collect();
+        format!("there are {}; another server is described in the file itself", names.join(", "))
+    })
+}
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct BenchArgs {

@@ -72,7 +72,8 @@ impl ProviderKind {
         format!("install it with its default features, or build it with `cargo install --path . --features {kind}`")
     }
 
-    fn base_url(self) -> &'static str {
+    /// The address of the built-in provider of this kind.
+    pub fn base_url(self) -> &'static str {
         match self {
             Self::OpenAi => "https://api.openai.com/v1",
             Self::Anthropic => "https://api.anthropic.com",
@@ -81,7 +82,8 @@ impl ProviderKind {
         }
     }
 
-    fn api_key_env(self) -> Option<&'static str> {
+    /// The variable that holds the key of the built-in provider of this kind; absent where none is needed.
+    pub fn api_key_env(self) -> Option<&'static str> {
         match self {
             Self::OpenAi => Some("OPENAI_API_KEY"),
             Self::Anthropic => Some("ANTHROPIC_API_KEY"),
@@ -91,7 +93,7 @@ impl ProviderKind {
     }
 
     /// Silence between two bytes of a stream that counts as its death; thinking models of some vendors pause longer.
-    fn idle(self) -> Duration {
+    pub fn idle(self) -> Duration {
         Duration::from_secs(match self {
             Self::OpenAi => 60,
             Self::Anthropic | Self::Ollama => 120,

@@ -15,7 +15,7 @@ use super::model::{ModelOverride, ModelRef};
 use super::permission::Permissions;
 use super::place::{Layer, Origin, Origins, Problem, Severity};
 use super::profile::Profile;
-use super::provider::{self, ProviderConfig, ProviderLayer};
+use super::provider::{self, ProviderConfig, ProviderKind, ProviderLayer};
 use super::sections::{
     AgentConfig, ContextConfig, EditsConfig, LlmConfig, MonitorConfig, PASSES, RecordingConfig, ToolsConfig,
 };
@@ -104,6 +104,13 @@ const NO_MODEL: &str = "no model is selected and no key was found; set ANTHROPIC
 /// What is used when the user names no model: the first whose key is there.
 const CHOICES: &[(&str, &str)] =
     &[("anthropic", "claude-sonnet-5-5"), ("openai", "gpt-6.1-sol"), ("google", "gemini-4-argon")];
+
+impl ProviderKind {
+    /// The model that is used where only the key of the built-in provider of this kind is there.
+    pub fn default_model(self) -> Option<&'static str> {
+        CHOICES.iter().find(|(name, _)| *name == self.name()).map(|(_, model)| *model)
+    }
+}
 
 /// A configuration with everything that was wrong on the way.
 #[derive(Clone, Debug)]

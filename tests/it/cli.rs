@@ -4,6 +4,7 @@
 
 mod bench;
 mod doctor;
+mod init;
 mod words;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -11,6 +11,7 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("serve", &["--stdio", "--listen"]),
     ("demo", &["--model"]),
     ("run", &["-C", "--action", "--at", "--apply", "--json", "PROMPT"]),
+    ("init", &["--provider", "--print"]),
     ("doctor", &["--json"]),
     ("config", &["show", "check", "schema"]),
     ("tokens", &["--model", "FILE"]),
