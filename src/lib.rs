@@ -15,7 +15,7 @@
 //! | 5 the agent | `agent` |
 //! | 4 what the model can do | `tools` |
 //! | 3 what we talk to | `host`, `llm` |
-//! | 2 the sources of truth | `config`, `workspace`, `syntax` (knows no workspace, but stands on `text`) |
+//! | 2 the sources of truth | `config`, `workspace`, `syntax` and `report` (know no workspace, but stand on `text` and `trajectory`) |
 //! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics`, `otlp`, `trajectory`, `watch` |
 //! | 0 words | `ids`, `paths` |
 //!
@@ -43,6 +43,7 @@ pub mod trajectory;
 pub mod watch;
 
 pub mod config;
+pub mod report;
 pub mod syntax;
 pub mod workspace;
 

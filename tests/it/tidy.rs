@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which module is on which floor; `src/lib.rs` explains it.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("ids", 0),
     ("paths", 0),
     ("text", 1),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("trajectory", 1),
     ("watch", 1),
     ("config", 2),
+    ("report", 2),
     ("syntax", 2),
     ("workspace", 2),
     ("host", 3),
