@@ -6,8 +6,8 @@
 //! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it, and
 //! `patience` about a long wait for a model. `propose` brings staged edits to the user's side and proves that they
 //! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `budget` what
-//! it may spend and has, `record` what a recording is told, `readout` the numbers about all, `trace` the spans that collectors
-//! of traces get, `analytics` the tables behind them, `meter` what fills a
+//! it may spend and has, `record` what a recording is told, `report` the page made of that, `readout` the numbers about
+//! all, `analytics` the tables behind them, `trace` the spans that collectors of traces get, `meter` what fills a
 //! conversation.
 
 pub mod action;
@@ -33,6 +33,7 @@ pub mod prompt;
 pub mod propose;
 pub mod readout;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod runs;
 pub mod services;

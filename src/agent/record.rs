@@ -32,8 +32,7 @@ const DIAGNOSTICS_MAX: usize = 64 * 1024;
 /// The recorder of a server whose state directory is `dir`, unless the settings name another one; off where there is
 /// none.
 pub fn recorder(config: &Config, dir: Option<&Path>, about: About, host: &Arc<dyn Host>) -> Recorder {
-    let own = config.state_dir.as_deref().filter(|_| !config.recording.dir.is_empty());
-    let Some(dir) = own.or(dir) else { return Recorder::off() };
+    let Some(dir) = place(config, dir) else { return Recorder::off() };
     let host = Arc::clone(host);
     let recording = &config.recording;
     Recorder::new(Settings {
@@ -47,6 +46,11 @@ pub fn recorder(config: &Config, dir: Option<&Path>, about: About, host: &Arc<dy
         trouble: Arc::new(move |what| host.notify(Notice::Warning, what)),
         ..Settings::new(dir)
     })
+}
+
+/// Where recordings are, of a server whose state directory is `dir`: there, unless the settings name another place.
+pub fn place<'a>(config: &'a Config, dir: Option<&'a Path>) -> Option<&'a Path> {
+    config.state_dir.as_deref().filter(|_| !config.recording.dir.is_empty()).or(dir)
 }
 
 /// What a recording tells of a server.

@@ -111,6 +111,9 @@ pub(super) struct DemoArgs {
     /// Use this model, from your own configuration, instead of the played one
     #[arg(long, value_name = "PROVIDER/MODEL")]
     pub(super) model: Option<String>,
+    /// Leave the report of the run in this file: a page with its timeline, tokens and changes
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
     /// Without the pace of a person, for tests
     #[arg(long)]
     pub(super) fast: bool,

@@ -102,6 +102,8 @@ struct Show {
     happenings: Receiver<Happening>,
     human: bool,
     model: Option<String>,
+    /// Where the report is to be left.
+    report: Option<PathBuf>,
     answers: HashMap<i64, Result<Value, String>>,
     timeline: Timeline,
     typist: Typist,
@@ -146,6 +148,7 @@ impl Show {
             happenings,
             human: !args.fast,
             model: args.model.clone(),
+            report: args.report.clone(),
             answers: HashMap::new(),
             timeline: Timeline::new(if args.fast { 0.0 } else { COLUMN_MS }),
             typist: Typist::new(!args.fast),

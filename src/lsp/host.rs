@@ -50,6 +50,21 @@ impl EditorHost {
         let message: String = message.chars().take(MAX_MESSAGE).collect();
         self.outbound.notify("window/showMessage", json!({"type": number(level), "message": message}));
     }
+
+    /// Shows a page of ours where pages are read, or says where it is.
+    pub(super) fn show_page(&self, path: &Path) {
+        let (session, path, can) = (self.session.clone(), path.to_owned(), self.client.show_document);
+        let Some(runtime) = session.upgrade().map(|session| session.runtime.clone()) else { return };
+        runtime.spawn(async move {
+            let Some(session) = session.upgrade() else { return };
+            if can && show_document(&session.outbound, &path, true).await {
+                return;
+            }
+            if let Some(client) = session.client() {
+                client.host.show_message(Notice::Info, &format!("The report of the run is {}", path.display()));
+            }
+        });
+    }
 }
 
 impl Host for EditorHost {
@@ -100,7 +115,7 @@ impl Host for EditorHost {
                     let written = text.clone();
                     let path = tokio::task::spawn_blocking(move || write_answer(&dir, &name, &written)).await;
                     match path {
-                        Ok(Ok(path)) => show_document(&session.outbound, &path).await,
+                        Ok(Ok(path)) => show_document(&session.outbound, &path, false).await,
                         Ok(Err(error)) => {
                             tracing::warn!(%error, "the answer cannot be written to the state directory");
                             false
@@ -188,8 +203,9 @@ fn reply(answer: Result<Value, RequestError>) -> ApplyReply {
     }
 }
 
-async fn show_document(outbound: &Outbound, path: &Path) -> bool {
-    let params = json!({"uri": crate::paths::file_uri(path), "external": false, "takeFocus": true});
+/// `external`: by whatever the system shows such a file with.
+async fn show_document(outbound: &Outbound, path: &Path, external: bool) -> bool {
+    let params = json!({"uri": crate::paths::file_uri(path), "external": external, "takeFocus": true});
     match tokio::time::timeout(PATIENCE, outbound.request("window/showDocument", params)).await {
         Ok(Ok(answer)) => answer.get("success").and_then(Value::as_bool) == Some(true),
         Ok(Err(_)) | Err(_) => false,

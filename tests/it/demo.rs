@@ -135,3 +135,17 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     assert_eq!(err, "");
     assert_eq!(left_behind(home.path()), [] as [&str; 0]);
 }
+
+#[test]
+fn the_report_of_the_run_is_left_where_it_is_wanted() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("run.html");
+    let output = demo(home.path()).args(["--fast", "--report"]).arg(&file).output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("run.html"), "{out}");
+    let page = std::fs::read_to_string(&file).unwrap();
+    for said in ["Model call 3", "<span class=\"path\">shop/money.py</span>", "You typed", "Delivered"] {
+        assert!(page.contains(said), "{said} is not in the page");
+    }
+}

@@ -22,6 +22,7 @@ mod policy;
 mod pump;
 mod readout;
 mod recording;
+mod report;
 mod run;
 mod surface;
 mod sync;

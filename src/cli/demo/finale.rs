@@ -1,6 +1,6 @@
 //! The end of the demo: what changed, what that proves, what it took, what to do next.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::timeline::{Timeline, milliseconds};
@@ -81,21 +81,41 @@ impl Show {
             let (name, value) = line.split_at(13);
             self.screen.line(&format!(" {}{value}", style.paint(Ink::Dim, name)))?;
         }
+        let report = self.leave_report()?;
         self.editor.close()?;
         if let Some((_, what)) = checks.iter().find(|(holds, _)| !holds) {
             bail!("this does not hold: {what}");
         }
         self.screen.line("")?;
+        if let Some(file) = &report {
+            let file = style.clean(file);
+            self.screen.line(&format!(" {}{file}: open it in a browser", style.paint(Ink::Bold, "Report       ")))?;
+        }
         for line in [
             "Next         your editor: the README says how; Neovim is in editors/nvim",
             "             your model:  `ropeway doctor`, then `ropeway demo --model P/M`",
             "             your code:   `ropeway run \"…\"` prints a diff and writes nothing",
-        ] {
+            "             this run:    `ropeway demo --report FILE` leaves it as a page",
+        ]
+        .iter()
+        .take(if report.is_some() { 3 } else { 4 })
+        {
             let (name, value) = line.split_at(13);
             self.screen.line(&format!(" {}{value}", style.paint(Ink::Bold, name)))?;
         }
         self.screen.line("")?;
         Ok(())
+    }
+
+    /// Has the server write the report of the run, and leaves it where the user wants it; says where.
+    fn leave_report(&mut self) -> Result<Option<String>> {
+        let Some(file) = self.report.clone() else { return Ok(None) };
+        let asked = json!({"command": "ropeway.report", "arguments": [{}]});
+        let asked = self.editor.request("workspace/executeCommand", asked)?;
+        let answer = self.answer(asked, ANSWER).context("there is no report")?;
+        let made = answer["path"].as_str().unwrap_or_default();
+        std::fs::copy(made, &file).with_context(|| format!("the report cannot be written to {}", file.display()))?;
+        Ok(Some(file.display().to_string()))
     }
 
     /// Whether the run came to a good end.

@@ -119,6 +119,17 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
                 Error::invalid_params(format!("there is no table `{}`; there are: {tables}", short(&what)))
             })
         }
+        commands::REPORT => {
+            let OfRun { run_id } = argument(&command, &arguments)?;
+            let own = session.options.state_dir.clone();
+            let path =
+                agent.runs.report(own, run_id).await.map_err(|error| Error::invalid_params(error.to_string()))?;
+            // The answer does not wait until a browser is open.
+            if let Some(client) = session.client() {
+                client.host.show_page(&path);
+            }
+            Ok(json!({ "path": path.to_string_lossy() }))
+        }
         commands::LIST_MODELS => {
             let Nothing {} = argument(&command, &arguments)?;
             let (config, llm) = (agent.config.current(), &agent.runs.services().llm);
