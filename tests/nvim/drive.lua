@@ -316,6 +316,21 @@ function scenarios.answers()
     { { 'other.py', 1, 'value = 2' } }
   )
   command('cclose')
+  lua([[vim.ui.open = function(what)
+    seen.opened = what
+    return { wait = function() return { code = 0 } end }
+  end]])
+  command('Ropeway report')
+  until_true(
+    'the report is opened by what opens pages',
+    [[seen.opened and seen.opened:find('/reports/run%-[%w-]+%.html$')]],
+    'seen.opened'
+  )
+  until_true(
+    'and its place is said',
+    [[seen.notes[#seen.notes].message:find('the report is /', 1, true)]],
+    'seen.notes'
+  )
   t.same(
     'models are completed',
     lua([[return vim.fn.getcompletion('Ropeway model p', 'cmdline')]]),

@@ -267,6 +267,22 @@ const steps = {
     await bench.shot('12-menu');
     await keys('Escape');
   },
+
+  async 'the report of the last run opens in an editor of its own, and its script works there'() {
+    await bench.palette('Ropeway: Show Report of the Last Run');
+    await page.locator('.tab.active', { hasText: 'Ropeway Report' }).waitFor();
+    let report;
+    await until('the page is shown', async () => {
+      for (const frame of page.frames()) if (await frame.locator('#scroller .bar').count().catch(() => 0)) report = frame;
+      return report !== undefined;
+    });
+    await report.locator('h1', { hasText: 'Simplify' }).waitFor();
+    await report.locator('#zoom-in').click();
+    await report.locator('.bar').first().focus();
+    await report.locator('#detail h3').waitFor();
+    await bench.shot('13-report');
+    await keys('Control+W');
+  },
 };
 
 process.on('uncaughtException', async (error) => {

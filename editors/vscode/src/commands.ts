@@ -5,6 +5,7 @@ import type { Edits } from './edits';
 import type { Run } from './journal';
 import { count, dollars } from './numbers';
 import * as protocol from './protocol';
+import type { Reports } from './report';
 import type { ListedModel, Order, Outcome, Started } from './protocol';
 import { KEY_PREFIX, type Server } from './server';
 import { remember } from './settings';
@@ -25,6 +26,7 @@ export class Commands {
     private readonly server: Server,
     private readonly view: LiveView,
     private readonly edits: Edits,
+    private readonly reports: Reports,
   ) {}
 
   register(): void {
@@ -63,6 +65,7 @@ export class Commands {
     add('compactThread', () => this.compact());
     add('clearThread', () => this.clear());
     add('showReport', () => this.report(this.lastRun()?.id));
+    add('openReport', () => this.reports.openInBrowser());
     add('showReadout', () => this.readout());
     add('showLog', () => {
       this.server.log.show();
@@ -282,6 +285,7 @@ export class Commands {
     await this.server.execute(protocol.CLEAR, threadId ? { threadId } : {});
   }
 
+  /** The server writes the page and has it shown: it comes back as a document to show. */
   async report(runId: string | undefined): Promise<void> {
     await this.server.execute(protocol.REPORT, runId ? { runId } : {});
   }

@@ -9,6 +9,7 @@ import { Commands } from './commands';
 import { Edits } from './edits';
 import { Progress } from './progress';
 import { RUN, asOrder, needsPrompt, type RunEvent, type Started, type Status } from './protocol';
+import { Reports } from './report';
 import { Server } from './server';
 import { StatusBar } from './status';
 import { LiveView } from './view';
@@ -20,6 +21,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const status = new StatusBar();
   const asks = new Asks();
   const edits = new Edits(context);
+  const reports = new Reports();
   const view = new LiveView(context.extensionUri, {
     send: (prompt, thread) => void guard(commands.order({ action: 'task', prompt, thread })),
     cancel: (run) => void guard(commands.stop(run)),
@@ -33,7 +35,7 @@ export function activate(context: vscode.ExtensionContext): void {
     command: (name) => void vscode.commands.executeCommand(`ropeway.${name}`),
     can: () => ({ report: server.has('ropeway.report') }),
   });
-  const commands = new Commands(context, server, view, edits);
+  const commands = new Commands(context, server, view, edits, reports);
   const guard = async (work: Promise<unknown>): Promise<void> => {
     try {
       await work;
@@ -41,7 +43,7 @@ export function activate(context: vscode.ExtensionContext): void {
       void vscode.window.showErrorMessage(`Ropeway: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  context.subscriptions.push(log, server, status, edits);
+  context.subscriptions.push(log, server, status, edits, reports);
   context.subscriptions.push(vscode.window.registerWebviewViewProvider('ropeway.view', view));
 
   asks.inView = () => view.visible;
@@ -65,6 +67,13 @@ export function activate(context: vscode.ExtensionContext): void {
       const started = (await next(command, args)) as Started;
       view.know({ runId: started.runId, threadId: started.threadId, prompt: order.prompt });
       return started;
+    },
+    window: {
+      showDocument: async (params, next) => {
+        if (params.external && (await reports.show(params.uri))) return { success: true };
+        const shown = await next(params, new vscode.CancellationTokenSource().token);
+        return 'success' in shown ? shown : { success: false };
+      },
     },
     handleWorkDoneProgress: (token, value, next) => {
       if (String(token).startsWith('ropeway/')) progress.handle(token, value);
