@@ -290,15 +290,15 @@ fn you(story: &Story) -> Vec<Bar> {
     }
     for (at, ask) in story.asks.iter().enumerate() {
         let to = ask.to.unwrap_or_else(|| story.whole()).max(ask.from);
-        let answer = ask.answer.as_deref().unwrap_or("no answer");
+        let label = line(ask.answer.as_deref().unwrap_or("no answer"), LABEL);
         bars.push(Bar {
             from: ask.from,
             to,
             class: "asked".to_owned(),
             parts: vec![("wait", ask.from, to)],
             tick: None,
-            label: line(answer, LABEL),
-            spoken: format!("{answer}: asked “{}”, after {}", line(&ask.message, 120), say::time(to - ask.from)),
+            spoken: format!("{label}: asked “{}”, after {}", line(&ask.message, 120), say::time(to - ask.from)),
+            label,
             target: format!("ask-{at}"),
         });
     }

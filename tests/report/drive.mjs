@@ -98,8 +98,11 @@ async function used(page, name) {
   await page.keyboard.press('0');
   check(Math.abs((await width()) - small) < 2, `${name}: 0 shows all again`);
   await page.keyboard.press('Enter');
-  const target = await page.evaluate(() => [location.hash.slice(1), document.activeElement.id, document.activeElement.open]);
-  check(target[0] !== '' && target[0] === target[1] && target[2] !== false, `${name}: Enter leads to ${target.join(' ')}`);
+  const arrived = await page.waitForFunction(() => {
+    const target = document.getElementById(location.hash.slice(1));
+    return target !== null && target === document.activeElement && target.open !== false;
+  }, undefined, { timeout: 10_000 }).then(() => true, () => false);
+  check(arrived, `${name}: Enter does not lead to what the bar is about`);
   await page.evaluate(() => scrollTo(0, 0));
 }
 
