@@ -37,7 +37,7 @@ pub fn head(out: &mut String, story: &Story) {
     if !story.prompt.text.trim().is_empty() {
         let _ = write!(
             out,
-            "<blockquote class=\"prompt\" aria-label=\"What was asked for\"><p>{}</p>",
+            "<blockquote class=\"prompt\" tabindex=\"0\" aria-label=\"What was asked for\"><p>{}</p>",
             Text(story.prompt.text.trim())
         );
         missing(out, &story.prompt);

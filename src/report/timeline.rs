@@ -74,7 +74,9 @@ pub fn write(out: &mut String, sheet: &mut Sheet, story: &Story) {
 fn row(out: &mut String, sheet: &mut Sheet, name: &str, index: usize, bars: &[Bar], whole: u64, number: &mut usize) {
     let pixel = whole.div_ceil(TRACK);
     let wanted = |bar: &Bar| (bar.label.chars().count() as u64 * CHARACTER + 14).saturating_mul(pixel);
-    let inside = |bar: &Bar| bar.parts.last().is_some_and(|(_, from, to)| to - from >= wanted(bar));
+    // Nothing can be read on hatching.
+    let fits = |(class, from, to): &Part, bar: &Bar| *class == "run" && to - from >= wanted(bar);
+    let inside = |bar: &Bar| bar.parts.last().is_some_and(|last| fits(last, bar));
     let label = bars.iter().map(wanted).max().unwrap_or(0);
     let least = pixel.saturating_mul(4);
     let canvas = Canvas { label, least, comfortable: COMFORTABLE, most: MOST, whole };

@@ -20,7 +20,9 @@ class Run {
 
   say(kind, t, data) {
     const { name: run, lines } = this;
-    lines.push(JSON.stringify({ v: 1, seq: lines.length + 1, t: Math.round(t), run, thread: `thread-${run}`, kind, data }));
+    // Numbers are whole in this format.
+    const whole = (key, value) => (key !== 'costUsd' && key !== 'compact_at' && typeof value === 'number' ? Math.round(value) : value);
+    lines.push(JSON.stringify({ v: 1, seq: lines.length + 1, t, run, thread: `thread-${run}`, kind, data }, whole));
   }
 
   /** A model call, and calls of tools as `[tool, when, how long, waited]`. */
