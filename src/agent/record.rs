@@ -159,6 +159,11 @@ impl Reply {
         self.response.cache_miss.clone_from(&answer.cache_miss);
     }
 
+    /// How long the head of the answer took, where that was seen.
+    pub(super) fn began(&mut self, first_byte: Option<Duration>) {
+        self.response.timing.first_byte_us = first_byte.map(us);
+    }
+
     /// It is asked again.
     pub(super) fn again(&mut self) {
         self.response.attempts += 1;

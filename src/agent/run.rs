@@ -446,7 +446,7 @@ impl<'a> Run<'a> {
     fn turn_over(&mut self, ok: bool) {
         self.patience.over(self.events);
         if let Some(turn) = self.turn.take() {
-            self.replied();
+            self.replied(&turn);
             self.timed(&turn, ok);
             self.clock.model(turn.started);
         }

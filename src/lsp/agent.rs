@@ -72,7 +72,9 @@ impl Agent {
         let metrics = session.workspace.metrics().clone();
         loaded(&metrics, &config.loaded());
         let diagnostics = Arc::new(Diagnostics::default());
-        let about = record::about(&session.options.version, &session.workspace.roots(), None);
+        let editor = client.map(|client| &client.capabilities).filter(|known| !known.client_name.is_empty());
+        let editor = editor.map(|known| format!("{} {}", known.client_name, known.client_version).trim().to_owned());
+        let about = record::about(&session.options.version, &session.workspace.roots(), editor);
         let recorder = record::recorder(&current, session.options.state_dir.as_deref(), about, &host);
         let runs = Runs::new(Services {
             recorder,

@@ -299,7 +299,10 @@ function scenarios.answers()
   )
   t.check(
     'and with a row for each operation',
-    lua([[return vim.fn.search('^request  *[1-9]', 'nw', 0, 0) > 0]])
+    lua(
+      [[return table.concat(vim.api.nvim_buf_get_lines(vim.fn.bufnr('ropeway://stats'), 0, -1, true), '\n')
+      :find('\nrequest +[1-9]') ~= nil]]
+    )
   )
   lua([[vim.cmd.bwipeout(vim.fn.bufnr('ropeway://stats'))]])
   command('Ropeway tokens')

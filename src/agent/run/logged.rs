@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Run;
 use crate::agent::events::Events;
 use crate::agent::record::us;
-use crate::agent::turn::TurnEvent;
+use crate::agent::turn::{Turn, TurnEvent};
 use crate::ids::CallId;
 use crate::llm::{LlmError, Request, StreamEvent};
 use crate::tools::scheduler::Begun;
@@ -36,8 +36,9 @@ impl Run<'_> {
     }
 
     /// It is over.
-    pub(super) fn replied(&mut self) {
-        if let Some(reply) = self.reply.take() {
+    pub(super) fn replied(&mut self, turn: &Turn) {
+        if let Some(mut reply) = self.reply.take() {
+            reply.began(turn.first_byte);
             self.events.log().replied(*reply);
         }
     }
