@@ -165,7 +165,8 @@ fn a_run_is_recorded_whole_and_in_order_with_what_was_typed_meanwhile() {
     assert_eq!((&*head.run, head.status.as_deref(), head.steps, head.live), (&*run, Some("applied"), 3, false));
     assert!(head.prompt == "mend the sum" && head.files == [uri] && head.problem.is_none());
     assert_eq!(stats["recorder"]["lost"], 0);
-    assert!(stats["recorder"]["records"].as_u64().unwrap() > 0, "{}", stats["recorder"]);
+    let seen = |name: &str| stats["recorder"][name].as_u64().unwrap();
+    assert!(seen("records") + seen("pending") > 0, "{}", stats["recorder"]);
 }
 
 #[test]
