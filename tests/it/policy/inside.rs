@@ -34,11 +34,15 @@ const FILES: [(&str, &str); 8] = [
 
 type State = (u32, u64, u64, i64, i64, i64, Vec<u8>);
 
-/// Kind, mode, links, size, times of change and text of all below these folders.
-fn snapshot(folders: &[&Path]) -> BTreeMap<PathBuf, State> {
+/// Kind, mode, links, size, times of change and text of all below these folders, but for what is `own`: files come and go
+/// there.
+fn snapshot(folders: &[&Path], own: &Path) -> BTreeMap<PathBuf, State> {
     let mut all = BTreeMap::new();
     let mut open: Vec<_> = folders.iter().map(|folder| folder.to_path_buf()).collect();
     while let Some(path) = open.pop() {
+        if path == own {
+            continue;
+        }
         let found = std::fs::symlink_metadata(&path).unwrap();
         if found.is_dir() {
             open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
@@ -83,11 +87,7 @@ fn every_line_that_runs_without_a_question_leaves_everything_as_it_is_and_shows_
     // The first command makes what the server keeps in the user's state directory for itself.
     place.command("true");
     let own = home.join(".local/state/ropeway");
-    let look = || {
-        let mut all = snapshot(&[&root, out.path(), &home]);
-        all.retain(|path, _| !path.starts_with(&own));
-        all
-    };
+    let look = || snapshot(&[&root, out.path(), &home], &own);
     let before = look();
     for _ in 0..RUNS {
         let chosen: Vec<String> = lines.by_ref().take(LINES).collect();
