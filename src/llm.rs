@@ -8,7 +8,8 @@
 //! connection that is coming back, and `live` is a response on its way in. `client` is the one door: `answers` remembers (on disk: `kept`), `flight` lets equal calls be one, and `attempt` asks, as
 //! `retry`, `breaker` and `pace` (with the provider's own `allowance`) allow; what is known of a provider is in `peer`,
 //! counted in `traffic`. `stream` is what the caller reads. `prefix` notices what spoils the provider's prompt cache and
-//! `secrets` keeps keys out of what is said. `count` says how many tokens a request will have. `models` is a table, and
+//! `secrets` keeps keys out of what is said. `played` lets somebody else speak
+//! in a model's place. `count` says how many tokens a request will have. `models` is a table, and
 //! `catalogue` what providers say of their models themselves.
 
 // What the providers share has a part for each, which a build with some of them has no use for.
@@ -48,6 +49,7 @@ mod ollama;
 mod openai;
 mod pace;
 mod peer;
+pub mod played;
 mod prefix;
 pub mod provider;
 pub mod reader;

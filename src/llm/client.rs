@@ -19,6 +19,7 @@ use crate::llm::flight::{Flight, Flights};
 use crate::llm::kept::Kept;
 use crate::llm::pace::{Pace, Rates};
 use crate::llm::peer::Peer;
+use crate::llm::played::Player;
 use crate::llm::prefix::Prefixes;
 use crate::llm::provider::codec_of;
 use crate::llm::reader::Spares;
@@ -209,12 +210,18 @@ pub struct Client {
     answers: ArcSwap<Answers>,
     prefixes: Prefixes,
     shared: std::sync::atomic::AtomicU64,
+    /// Speaks in place of all models.
+    player: Option<Arc<dyn Player>>,
 }
 
 impl Client {
     /// A client; it opens nothing before the first request.
     pub fn new(settings: ClientSettings) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::made(settings, None))
+    }
+
+    pub(super) fn made(settings: ClientSettings, player: Option<Arc<dyn Player>>) -> Self {
+        Self {
             transport: ArcSwap::from_pointee(transport(&settings)),
             catalogue: Catalogue::default(),
             answers: ArcSwap::from_pointee(answers(&settings)),
@@ -224,7 +231,8 @@ impl Client {
             flights: Flights::default(),
             prefixes: Prefixes::default(),
             shared: 0.into(),
-        })
+            player,
+        }
     }
 
     /// Works by other settings from the next request on; what is under way is not disturbed. Connections, answers and
@@ -318,6 +326,10 @@ impl Client {
         notify: &(dyn Fn(RetryNotice) + Sync),
     ) -> Result<ResponseStream, LlmError> {
         let begun = Instant::now();
+        if let Some(player) = &self.player {
+            let events = player.answer().await?;
+            return Ok(ResponseStream::remembered(events, begun.elapsed()));
+        }
         let codec = codec_of(&call.provider)?;
         let http = codec.encode(&call.request, &call.provider)?;
         let broken = call.thread.as_ref().and_then(|thread| self.watch_prefix(thread, &call));

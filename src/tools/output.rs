@@ -56,6 +56,11 @@ pub struct Excerpt {
 }
 
 impl Output {
+    /// A text that was a result before, as it stands.
+    pub fn again(text: Arc<str>) -> Self {
+        Self { text, cut: false, hurried: false, excerpt: None }
+    }
+
     /// What the model reads.
     pub fn text(&self) -> &Arc<str> {
         &self.text
