@@ -5,7 +5,9 @@
 //! conversation valid and `context` keeps it small. `phase` is the loop as a pure machine; `turn` streams one model call;
 //! `run` performs what `phase` asks for; `permit` has the policy judge a call, `approval` asks the user about it, and
 //! `patience` about a long wait for a model. `propose` brings staged edits to the user's side and proves that they
-//! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `outcome` is what a run comes to, `budget` what
+//! arrived. `runs` owns the tasks: it starts, cancels and remembers them. `restore` brings back
+//! threads of earlier sessions and edits that were never delivered, `replay` plays a recorded run again. `outcome` is
+//! what a run comes to, `budget` what
 //! it may spend and has, `record` what a recording is told, `report` the page made of that, `readout` the numbers about
 //! all, `analytics` the tables behind them, `trace` the spans that collectors of traces get, `meter` what fills a
 //! conversation.
@@ -33,7 +35,9 @@ pub mod prompt;
 pub mod propose;
 pub mod readout;
 pub mod record;
+pub mod replay;
 pub mod report;
+pub mod restore;
 pub mod run;
 pub mod runs;
 pub mod services;

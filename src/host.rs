@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::ids::{CallId, DocVersion, RunId};
+use crate::ids::{CallId, DocVersion, RunId, ThreadId};
 use crate::text::{EditSet, Text};
 
 /// One change to one file, in the terms of the text that the user's side holds now.
@@ -144,6 +144,8 @@ pub enum EventKind {
         title: String,
         /// `PROVIDER/MODEL`.
         model: String,
+        /// Its conversation.
+        thread_id: ThreadId,
     },
     /// More of the answer.
     Text {

@@ -5,7 +5,7 @@
 //! one handler each. What the client can do is resolved once, at its introduction ([`capabilities`]), and kept with all
 //! else that belongs to it in the [`session`]. The agent reaches the editor through [`host`], which puts its wishes
 //! into the protocol's words ([`convert`], [`progress`]). Everything that goes out goes through [`outbound`], where
-//! nobody waits. [`server`] ties these together and knows how a session ends.
+//! nobody waits. `leftovers` offers what earlier sessions left undone. [`server`] ties these together and knows how a session ends.
 
 pub mod agent;
 pub mod backend;
@@ -16,6 +16,7 @@ pub mod end;
 mod following;
 pub mod handlers;
 pub mod host;
+mod leftovers;
 pub mod outbound;
 pub mod parent;
 pub mod problems;

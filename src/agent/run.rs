@@ -282,13 +282,15 @@ impl<'a> Run<'a> {
 
     /// Reads the arguments of a call. Says whether it only reads; a call we cannot make sense of does.
     fn plan_call(&mut self, call: &ToolCall) -> bool {
-        let planned = match self.plan.tools.get(&call.name) {
-            Ok(tool) => tool
+        let played = self.services.playback.as_ref().and_then(|playback| playback.planned(call));
+        let planned = match (played, self.plan.tools.get(&call.name)) {
+            (Some(played), _) => Ok(played),
+            (None, Ok(tool)) => tool
                 .plan(&self.plan.context, &call.arguments)
-                .map(|planned| planned.known_to(&self.plan.context.results)),
-            Err(error) => Err(error),
+                .map(|planned| planned.known_to(&self.plan.context.results))
+                .and_then(|planned| self.permit(call, planned)),
+            (None, Err(error)) => Err(error),
         };
-        let planned = planned.and_then(|planned| self.permit(call, planned));
         let reads_only = planned.as_ref().map_or(true, |planned| planned.effect.is_read_only());
         self.planned.insert(call.id.clone(), planned);
         reads_only
@@ -341,13 +343,14 @@ impl<'a> Run<'a> {
         let started = self.started_event(&id, &name, &summary, arguments);
         match planned {
             Ok(planned) => {
+                let played = self.services.playback.as_ref().and_then(|playback| playback.gate(&id));
                 let submission = Submission {
                     run: self.plan.run.clone(),
                     tool: name.clone(),
                     planned,
                     deadline: Duration::from_millis(self.plan.config.tools.timeout_ms),
                     cancel: self.tools_cancel.clone(),
-                    gate: gated.then(|| self.gate.clone()),
+                    gate: played.or_else(|| gated.then(|| self.gate.clone())),
                     on_start: Some(Box::new(started)),
                 };
                 if let Some(command) = &submission.planned.command {

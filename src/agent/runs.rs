@@ -35,6 +35,7 @@ use crate::trajectory::record::Decision;
 
 mod compact;
 mod probe;
+mod recall;
 mod recorded;
 
 /// Runs that can still be taken back.
@@ -395,7 +396,8 @@ impl Runs {
     pub fn reject(&self, run: &RunId) -> Result<(), OrderError> {
         self.proposed(run)?;
         self.services.workspace.end(run);
-        if let Some(entry) = self.state().runs.remove(run) {
+        let removed = self.state().runs.remove(run);
+        if let Some(entry) = removed {
             self.decided(run, &entry.thread, &entry.events, Decision::Reject, None);
         }
         Ok(())

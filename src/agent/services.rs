@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::budget::ledger::Ledger;
 use super::gather::outlines::Outlines;
+use super::replay::Playback;
 use crate::config::{Config, ConfigStore};
 use crate::host::Host;
 use crate::llm::client::Client;
@@ -59,6 +60,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Whether the user trusts this workspace: without, a repository's own instructions are not used.
     pub trusted: bool,
+    /// What a recorded run that is played again gets in place of its model and of tools; nothing for all others.
+    pub playback: Option<Arc<Playback>>,
 }
 
 impl Services {

@@ -70,13 +70,15 @@ impl Task {
             Err(error) => {
                 let model = self.model.as_ref().map(ToString::to_string).unwrap_or_default();
                 self.log_start(events, Err(model.clone()));
-                events.emit(EventKind::Started { title: self.title.clone(), model });
+                let thread_id = self.thread.clone();
+                events.emit(EventKind::Started { title: self.title.clone(), model, thread_id });
                 return (self.outcome(Status::Failed, events, Some(error)), Vec::new());
             }
         };
         self.log_start(events, Ok(&plan.model));
         host.progress_begin(&self.run, &self.title);
-        events.emit(EventKind::Started { title: self.title.clone(), model: plan.model.origin.to_string() });
+        let (title, model) = (self.title.clone(), plan.model.origin.to_string());
+        events.emit(EventKind::Started { title, model, thread_id: self.thread.clone() });
         let ended = Run::new(&self.services, &plan, events).drive().await;
         let (mut outcome, open) = self.finish(ended, events).await;
         outcome.timing.total_ms = events.started().elapsed().as_secs_f64() * 1e3;

@@ -110,6 +110,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         metrics: workspace.metrics().clone(),
         workspace,
         trusted: settings.trusted,
+        playback: None,
         config: Arc::new(config),
     };
     Ok((Runs::new(services), order))
@@ -248,7 +249,7 @@ fn print(args: &RunArgs, outcome: &Outcome, staged: &[StagedFile]) -> Result<()>
 }
 
 /// One file's change as `git apply` and `patch` take it.
-fn patch(file: &StagedFile) -> String {
+pub(super) fn patch(file: &StagedFile) -> String {
     let name = file.path.rel();
     let unified = |before, after| diff::unified_file(before, after, name, CONTEXT, usize::MAX);
     match &file.kind {

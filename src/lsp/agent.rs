@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::following;
+use super::leftovers::{self, Leftovers};
 use super::problems::{self, Board};
-use super::session::Session;
+use super::session::{Session, Touch};
 use super::status::StatusLine;
 use crate::agent::budget::ledger::Ledger;
 use crate::agent::readout;
@@ -58,6 +59,7 @@ pub struct Seat {
     sources: OnceLock<Sources>,
     sandbox: OnceLock<Arc<Sandbox>>,
     agent: OnceLock<Arc<Agent>>,
+    pub(super) leftovers: Leftovers,
 }
 
 impl Agent {
@@ -95,6 +97,7 @@ impl Agent {
             ledger: Ledger::new(session.options.state_dir.clone()),
             metrics,
             trusted: trusted != Some(false),
+            playback: None,
         });
         if !current.tools.preload.is_empty() {
             let (registry, config) = (runs.services().registry.clone(), current.clone());
@@ -194,9 +197,11 @@ pub fn attach(session: &Arc<Session>, sources: Sources) {
     }));
     let here = weak();
     let _ = callbacks.document.set(Box::new(move |uri, touch| {
-        if let Some(session) = here.upgrade()
-            && let Some(agent) = session.seated()
-        {
+        let Some(session) = here.upgrade() else { return };
+        if touch == Touch::Opened {
+            leftovers::opened(&session, uri);
+        }
+        if let Some(agent) = session.seated() {
             problems::touched(&session, agent, uri, touch);
         }
     }));

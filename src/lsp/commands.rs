@@ -22,11 +22,27 @@ pub const STATS: &str = "ropeway.stats";
 pub const ANALYTICS: &str = "ropeway.analytics";
 /// A page about a run.
 pub const REPORT: &str = "ropeway.report";
+/// The conversations of this workspace, those of earlier sessions among them.
+pub const THREADS: &str = "ropeway.threads";
 /// The models that can be chosen.
 pub const LIST_MODELS: &str = "ropeway.listModels";
 /// Choose a model.
 pub const SET_MODEL: &str = "ropeway.setModel";
 
 /// All of them, for the server's capabilities: a client refuses a command that is not in this list.
-pub const ALL: [&str; 13] =
-    [RUN, CANCEL, REVERT, ACCEPT, REJECT, COMPACT, CLEAR, DUMP, STATS, ANALYTICS, REPORT, LIST_MODELS, SET_MODEL];
+pub const ALL: [&str; 14] = [
+    RUN,
+    CANCEL,
+    REVERT,
+    ACCEPT,
+    REJECT,
+    COMPACT,
+    CLEAR,
+    DUMP,
+    STATS,
+    ANALYTICS,
+    REPORT,
+    THREADS,
+    LIST_MODELS,
+    SET_MODEL,
+];

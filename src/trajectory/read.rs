@@ -299,7 +299,7 @@ fn heads_of(id: &str, folder: Folder, decided: &mut HashMap<String, Vec<Decision
 fn fill(head: &mut RunHead, record: &Record, began: u64) {
     head.thread = record.thread.clone().or(head.thread.take());
     head.newer |= record.is_newer();
-    let at = began + record.at;
+    let at = began.saturating_add(record.at);
     match &record.event {
         Event::Run(run) => {
             head.action.clone_from(&run.action);
@@ -432,7 +432,7 @@ impl Iterator for Records {
             let fault = match lines.next(&mut self.line) {
                 Ok(Line::Whole) => match Record::parse(&self.line) {
                     Ok(record) => {
-                        let expected = self.seq + 1;
+                        let expected = self.seq.saturating_add(1);
                         self.seq = record.seq;
                         // Numbers that begin again belong to a recording whose files were removed on the way.
                         let missing = record.seq > expected && expected > 1;

@@ -26,13 +26,18 @@ impl Runs {
         if !config.recording.enabled || !self.services.recorder.is_on() {
             return RunRecorder::off();
         }
+        self.redacting(config);
+        self.services.recorder.run(run, thread)
+    }
+
+    /// What is recorded from now on has the keys of these settings taken out.
+    pub(super) fn redacting(&self, config: &Arc<Config>) {
         let mut state = self.state();
         if state.redacted.as_ref().is_none_or(|known| !Arc::ptr_eq(known, config)) {
             state.redacted = Some(config.clone());
             let env = self.services.config.sources().env;
             self.services.recorder.redact_with(record::redact(config.clone(), env));
         }
-        self.services.recorder.run(run, thread)
     }
 
     /// A run has ended, and that is told. Of one whose edits may still come to a buffer the recording goes on.
@@ -52,7 +57,10 @@ impl Runs {
         what: Decision,
         outcome: Option<&Outcome>,
     ) {
-        if events.log().recorder().is_on() {
+        // A run of an earlier session has no recorder of its own any more.
+        let config = self.services.config();
+        if config.recording.enabled && self.services.recorder.is_on() {
+            self.redacting(&config);
             let outcome = outcome.and_then(|outcome| serde_json::to_value(outcome).ok());
             self.services.recorder.note(Some(run), Some(thread), Decided { what, outcome });
             self.recorded_to_its_end(run, Status::Applied, events);

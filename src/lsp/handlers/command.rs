@@ -86,26 +86,28 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
         commands::ACCEPT => {
             let OfRun { run_id } = argument(&command, &arguments)?;
             let run = run_id.ok_or_else(|| Error::invalid_params("`runId` is needed"))?;
+            agent.runs.recall_run(&run).await;
             outcome(agent.runs.accept(run).await.map_err(refused)?)
         }
         commands::REJECT => {
             let OfRun { run_id } = argument(&command, &arguments)?;
             let run = run_id.ok_or_else(|| Error::invalid_params("`runId` is needed"))?;
+            agent.runs.recall_run(&run).await;
             agent.runs.reject(&run).map_err(refused)?;
             Ok(json!({}))
         }
         commands::COMPACT => {
-            let OfThread { thread_id } = argument(&command, &arguments)?;
+            let thread_id = known_thread(&agent, &command, &arguments).await?;
             let (before, after) = agent.runs.compact(thread_id).await.map_err(refused)?;
             Ok(json!({ "before": before, "after": after }))
         }
         commands::CLEAR => {
-            let OfThread { thread_id } = argument(&command, &arguments)?;
+            let thread_id = known_thread(&agent, &command, &arguments).await?;
             let (before, after) = agent.runs.clear(thread_id.as_ref()).map_err(refused)?;
             Ok(json!({ "before": before, "after": after }))
         }
         commands::DUMP => {
-            let OfThread { thread_id } = argument(&command, &arguments)?;
+            let thread_id = known_thread(&agent, &command, &arguments).await?;
             crate::agent::meter::dump(&agent.runs, thread_id.as_ref()).await.map_err(refused)
         }
         commands::STATS => {
@@ -130,6 +132,10 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
             }
             Ok(json!({ "path": path.to_string_lossy() }))
         }
+        commands::THREADS => {
+            let Nothing {} = argument(&command, &arguments)?;
+            Ok(json!(agent.runs.known_threads().await))
+        }
         commands::LIST_MODELS => {
             let Nothing {} = argument(&command, &arguments)?;
             let (config, llm) = (agent.config.current(), &agent.runs.services().llm);
@@ -149,10 +155,22 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
     }
 }
 
+/// The thread that a command names; one of an earlier session is taken up.
+async fn known_thread(agent: &Agent, command: &str, arguments: &Value) -> Result<Option<ThreadId>> {
+    let OfThread { thread_id } = argument(command, arguments)?;
+    if let Some(thread) = &thread_id {
+        agent.runs.recall(thread).await;
+    }
+    Ok(thread_id)
+}
+
 async fn run(session: &Arc<Session>, agent: &Arc<Agent>, arguments: &Value) -> Result<Value> {
     let argument: RunArgument = argument(commands::RUN, arguments)?;
     let encoding = session.client().map(|client| client.capabilities.encoding).unwrap_or_default();
     let model = argument.model.as_deref().map(model_ref).transpose()?;
+    if let Some(thread) = &argument.thread {
+        agent.runs.recall(thread).await;
+    }
     let order = Order {
         action: argument.action,
         uri: argument.uri,
