@@ -16,6 +16,7 @@ mod privacy;
 mod run;
 mod scratch;
 mod serve;
+mod sessions;
 mod terminal;
 mod tokens;
 mod words;
@@ -94,6 +95,7 @@ fn run(args: Args, env: EnvSnapshot) -> anyhow::Result<u8> {
         Some(Command::Bench(args)) => bench::bench(&args),
         Some(Command::Completions { shell }) => words::completions(shell),
         Some(Command::Man(args)) => words::man(&args),
+        Some(Command::Sessions { command }) => sessions::sessions(&command, env),
     }
 }
 

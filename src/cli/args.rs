@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::ProviderKind;
@@ -44,6 +44,11 @@ pub(super) enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Look at recorded runs, take them out, play them again
+    Sessions {
+        #[command(subcommand)]
+        command: SessionsCommand,
     },
     /// Tell what may run without a question, and what was allowed for good
     Policy {
@@ -290,6 +295,48 @@ pub(super) enum PolicyCommand {
         #[arg(long, conflicts_with = "id")]
         all: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionsCommand {
+    /// List the recorded runs, newest first
+    List {
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what happened in a run
+    Show {
+        /// Its name, or a beginning of it that no other has
+        id: String,
+    },
+    /// Write a run to standard output, or to a file
+    Export {
+        /// Its name, or a beginning of it that no other has
+        id: String,
+        /// As what: all records, a page to look at, or a timeline for Perfetto
+        #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+        format: ExportFormat,
+        /// Into this file, which nobody else may read; without, to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Play a run again on a copy of its files, and tell whether it makes the same edits (exit code 1: it does not)
+    Replay {
+        /// Its name, or a beginning of it that no other has
+        id: String,
+    },
+}
+
+/// What a run is exported as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// One document with every record
+    Json,
+    /// One page that needs nothing else
+    Html,
+    /// The Trace Event Format
+    ChromeTrace,
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ enum Step {
 }
 
 /// Does all of `changes` or none. The error is for the user.
-fn write(disk: &Disk, roots: &Roots, changes: &[FileChange]) -> Result<(), String> {
+pub(super) fn write(disk: &Disk, roots: &Roots, changes: &[FileChange]) -> Result<(), String> {
     let steps: Vec<Step> = changes.iter().map(|change| prepare(disk, roots, change)).collect::<Result<_, _>>()?;
     for (done, step) in steps.iter().enumerate() {
         if let Err(error) = step.take(disk) {
