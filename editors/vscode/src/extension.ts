@@ -8,7 +8,16 @@ import { Asks } from './asks';
 import { Commands } from './commands';
 import { Edits } from './edits';
 import { Progress } from './progress';
-import { RUN, asOrder, needsPrompt, type RunEvent, type Started, type Status } from './protocol';
+import {
+  RUN,
+  THREADS,
+  asOrder,
+  needsPrompt,
+  type ListedThread,
+  type RunEvent,
+  type Started,
+  type Status,
+} from './protocol';
 import { Reports } from './report';
 import { Server } from './server';
 import { StatusBar } from './status';
@@ -50,8 +59,13 @@ export function activate(context: vscode.ExtensionContext): void {
   asks.changed = () => {
     view.show({ asks: asks.list() });
   };
+  // Conversations of earlier sessions are looked up only where somebody sees them.
+  const listEarlier = async (): Promise<void> => {
+    if (view.visible && server.has(THREADS)) view.show({ earlier: await server.execute<ListedThread[]>(THREADS) });
+  };
   view.visibilityChanged = (visible) => {
-    if (!visible) asks.viewHidden();
+    if (visible) void guard(listEarlier());
+    else asks.viewHidden();
   };
   const progress = new Progress((token) => {
     const run = String(token).replace(/^ropeway\//, '');
@@ -105,6 +119,7 @@ export function activate(context: vscode.ExtensionContext): void {
   server.onChange((life) => {
     status.lives(life);
     view.show({ life, status: undefined });
+    if (life === 'running') void guard(listEarlier());
     void vscode.commands.executeCommand('setContext', 'ropeway.running', life === 'running');
   });
   server.onLost((why) => {

@@ -107,6 +107,7 @@ export function apply(journal: Journal, event: RunEvent): Run | undefined {
     case 'started':
       run.title = event.title;
       run.model = event.model;
+      if (event.threadId) run.thread = event.threadId;
       break;
     case 'text':
       addText(run, event.delta);

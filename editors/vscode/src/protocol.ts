@@ -14,6 +14,7 @@ export const COMPACT = 'ropeway.compact';
 export const CLEAR = 'ropeway.clear';
 export const STATS = 'ropeway.stats';
 export const REPORT = 'ropeway.report';
+export const THREADS = 'ropeway.threads';
 export const LIST_MODELS = 'ropeway.listModels';
 export const SET_MODEL = 'ropeway.setModel';
 
@@ -89,7 +90,7 @@ interface OfCall {
 /** `ropeway/event`. Kinds of a newer server arrive as well and are passed over. */
 export type RunEvent = Happened &
   (
-    | { kind: 'started'; title: string; model: string }
+    | { kind: 'started'; title: string; model: string; threadId?: string }
     | { kind: 'text'; delta: string }
     | ({ kind: 'toolStarted'; waitedMs?: number; beside?: number } & OfCall)
     | { kind: 'toolOutput'; callId: string; delta: string }
@@ -101,6 +102,17 @@ export type RunEvent = Happened &
     | { kind: 'prefixBroken'; why: string }
     | ({ kind: 'finished' } & Outcome)
   );
+
+/** An entry of `ropeway.threads`: a conversation, perhaps of an earlier session. */
+export interface ListedThread {
+  threadId: string;
+  title: string;
+  when: number;
+  model: string;
+  runs: number;
+  status?: string;
+  live: boolean;
+}
 
 /** An entry of `ropeway.listModels`. */
 export interface ListedModel {

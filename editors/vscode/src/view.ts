@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import { apply, emptyJournal, know, lose, type Known, type Run } from './journal';
-import type { Ask, RunEvent, Status } from './protocol';
+import type { Ask, ListedThread, RunEvent, Status } from './protocol';
 import type { Life } from './server';
 
 /** How often the page is told what happened: often enough for the eye, seldom enough for the typist. */
@@ -35,6 +35,8 @@ export interface Scene {
   status?: Status;
   asks: Ask[];
   can: { report: boolean };
+  /** Conversations of earlier sessions, the one used last first. */
+  earlier?: ListedThread[];
 }
 
 export class LiveView implements vscode.WebviewViewProvider {

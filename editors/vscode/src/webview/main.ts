@@ -70,7 +70,8 @@ function chooseThread(): void {
 function submit(): void {
   const text = box.value.trim();
   if (text === '' || sendButton.disabled) return;
-  const thread = journal.runs.find((run) => threadOf(run) === current)?.thread;
+  const known = journal.runs.find((run) => threadOf(run) === current)?.thread;
+  const thread = known ?? scene.earlier?.find((other) => other.threadId === current)?.threadId;
   send({ type: 'send', text, thread });
   box.value = '';
   grow();
@@ -95,20 +96,29 @@ function grow(): void {
   vscode.setState({ draft: box.value });
 }
 
+function short(name: string): string {
+  return name.length > 48 ? `${name.slice(0, 47)}…` : name;
+}
+
 function drawThreads(): void {
   const seen = new Map<string, string>();
   for (const run of journal.runs) {
     const name = run.prompt || run.title;
-    if (!seen.has(threadOf(run))) seen.set(threadOf(run), name.length > 48 ? `${name.slice(0, 47)}…` : name);
+    if (!seen.has(threadOf(run))) seen.set(threadOf(run), short(name));
   }
-  const wanted = [['', 'New conversation'] as const, ...[...seen].reverse()];
+  const earlier = (scene.earlier ?? []).filter((thread) => !seen.has(thread.threadId));
+  const wanted = [
+    ['', 'New conversation'] as const,
+    ...[...seen].reverse(),
+    ...earlier.map((thread) => [thread.threadId, `Earlier: ${short(thread.title)}`] as const),
+  ];
   const key = JSON.stringify(wanted);
   if (threads.dataset['shown'] !== key) {
     threads.dataset['shown'] = key;
     threads.replaceChildren(...wanted.map(([id, name]) => h('option', { attrs: { value: id } }, name)));
   }
   threads.value = current ?? '';
-  threads.parentElement?.classList.toggle('empty', journal.runs.length === 0);
+  threads.parentElement?.classList.toggle('empty', wanted.length === 1);
 }
 
 function drawScene(): void {
