@@ -24,6 +24,7 @@ mod readout;
 mod recording;
 mod report;
 mod run;
+mod sessions;
 mod surface;
 mod sync;
 mod text_mirror;

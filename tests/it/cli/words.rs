@@ -18,6 +18,11 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("policy", &["check"]),
     ("policy check", &["--json", "TOOL", "ARGS_JSON"]),
     ("bench", &["--json", "--save", "--compare", "--max-regression"]),
+    ("sessions", &["list", "show", "export", "replay"]),
+    ("sessions list", &["--json"]),
+    ("sessions show", &["ID"]),
+    ("sessions export", &["ID", "--format", "json", "html", "chrome-trace", "--output"]),
+    ("sessions replay", &["ID"]),
     ("completions", &["bash", "zsh", "fish", "elvish", "powershell"]),
     ("man", &["--dir"]),
 ];

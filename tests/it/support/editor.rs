@@ -270,6 +270,8 @@ impl Editor {
     pub fn quit(&mut self) -> Ended {
         self.request("shutdown", Value::Null);
         self.notify("exit", Value::Null);
+        // What it asks now, nobody answers any more.
+        self.to_server = None;
         self.ended()
     }
 

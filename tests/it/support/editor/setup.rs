@@ -99,6 +99,21 @@ impl Setup {
         editor
     }
 
+    /// Starts the real program instead, so that it can be killed, and introduces the editor to it.
+    #[cfg(unix)]
+    pub fn start_program(self, program: &mut std::process::Command) -> (Editor, std::process::Child) {
+        use std::os::fd::OwnedFd;
+        use std::process::Stdio;
+        let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let to_server = OwnedFd::from(child.stdin.take().unwrap()).into();
+        let from_server = OwnedFd::from(child.stdout.take().unwrap()).into();
+        // Its end is for the test to see.
+        let ended = std::thread::spawn(|| ropeway::lsp::Ended { end: ropeway::lsp::End::Closed, clean: false });
+        let mut editor = Editor::new(self.columns, self.applies, to_server, from_server, ended);
+        editor.introduce(self.initialize);
+        (editor, child)
+    }
+
     /// Starts server and editor; nothing has been said yet.
     pub fn start_silent(mut self) -> Editor {
         self.initialize = Value::Null;
