@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::super::args::ExportFormat;
-use super::super::{DONE, FAILED, complain};
+use super::super::{DONE, complain};
 use super::{list, told};
+use crate::agent::report::story;
+use crate::report::{chrome, html};
 use crate::trajectory::read::{Item, RunHead, Store};
 use crate::trajectory::record::SCHEMA;
 
@@ -17,10 +19,8 @@ use crate::trajectory::record::SCHEMA;
 pub(super) fn export(store: &Store, head: &RunHead, format: ExportFormat, output: Option<&Path>) -> Result<u8> {
     let write = match format {
         ExportFormat::Json => json,
-        ExportFormat::Html | ExportFormat::ChromeTrace => {
-            complain("this build cannot write that format yet; `--format json` holds all of it");
-            return Ok(FAILED);
-        }
+        ExportFormat::Html => page,
+        ExportFormat::ChromeTrace => trace,
     };
     match output {
         None => {
@@ -72,4 +72,14 @@ fn json(store: &Store, head: &RunHead, out: &mut dyn Write) -> Result<()> {
         complain(&found);
     }
     Ok(())
+}
+
+/// One page with the run's timeline, its tokens and its changes.
+fn page(store: &Store, head: &RunHead, out: &mut dyn Write) -> Result<()> {
+    Ok(out.write_all(html::page(&story(store, head)?).as_bytes())?)
+}
+
+/// What Perfetto and its kind draw.
+fn trace(store: &Store, head: &RunHead, out: &mut dyn Write) -> Result<()> {
+    Ok(out.write_all(chrome::trace(&story(store, head)?).as_bytes())?)
 }
