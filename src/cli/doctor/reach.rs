@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use url::{Host, Url};
 
 use super::report::{ProviderReport, Report};
 use crate::config::{Config, ModelRef, ProviderConfig, ProviderKind};
@@ -16,10 +17,13 @@ use crate::llm::{LlmError, LlmErrorKind};
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Fills in what is found. Providers that could not be asked anyway are left alone: nobody wants the address of a
-/// provider without a key to be called, nor any address while it is not known which ones the user wants.
+/// provider without a key to be called, nor, while it is not known which ones the user wants, any but this machine's own,
+/// where Ollama may be.
 pub(super) fn providers(reports: &mut [ProviderReport], config: &Config) -> anyhow::Result<()> {
-    let asked: Vec<_> = reports.iter_mut().filter(|report| report.not_ready.is_none()).collect();
-    if asked.is_empty() || config.model.is_none() {
+    let here = |name: &str| config.providers.get(name).is_some_and(|provider| is_here(&provider.base_url));
+    let asks = |report: &ProviderReport| report.not_ready.is_none() && (config.model.is_some() || here(&report.name));
+    let asked: Vec<_> = reports.iter_mut().filter(|report| asks(report)).collect();
+    if asked.is_empty() {
         return Ok(());
     }
     let client = Client::new(ClientSettings::from(&config.llm));
@@ -28,7 +32,13 @@ pub(super) fn providers(reports: &mut [ProviderReport], config: &Config) -> anyh
     let questions = asked.into_iter().filter_map(|report| {
         let provider = config.providers.get(&report.name)?;
         let model = wanted.filter(|model| model.provider == report.name);
-        Some(ask(&client, provider, model, report))
+        Some(async {
+            let name = provider.name.clone();
+            let first = ask(&client, provider, model, report).await;
+            if let Some(first) = first.filter(|_| wanted.is_none()) {
+                report.mend = Some(format!("to use it, write `model = \"{name}/{first}\"` in the user file"));
+            }
+        })
     });
     runtime.block_on(join_all(questions));
     // The look-up of a name cannot be stopped; nobody waits for it.
@@ -36,7 +46,23 @@ pub(super) fn providers(reports: &mut [ProviderReport], config: &Config) -> anyh
     Ok(())
 }
 
-async fn ask(client: &Client, provider: &ProviderConfig, model: Option<&ModelRef>, report: &mut ProviderReport) {
+/// Whether an address is this machine's own.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Asks one provider; gives the first of its models.
+async fn ask(
+    client: &Client,
+    provider: &ProviderConfig,
+    model: Option<&ModelRef>,
+    report: &mut ProviderReport,
+) -> Option<String> {
     let began = Instant::now();
     let answer = tokio::time::timeout(LIMIT, client.probe(provider)).await;
     let answer = answer.unwrap_or_else(|_| {
@@ -64,6 +90,7 @@ async fn ask(client: &Client, provider: &ProviderConfig, model: Option<&ModelRef
                 }
                 None => {}
             }
+            probe.models.and_then(|list| list.into_iter().next()).map(|facts| facts.name)
         }
         Err(error) => {
             report.reachable = Some(error.status.is_some());
@@ -75,6 +102,7 @@ async fn ask(client: &Client, provider: &ProviderConfig, model: Option<&ModelRef
                 Some(variable) => format!("check the key in {variable}, then start the editor again"),
                 None => error.hint,
             });
+            None
         }
     }
 }

@@ -146,6 +146,17 @@ fn a_model_that_the_provider_does_not_have_is_named_with_those_that_are_near() {
 }
 
 #[test]
+fn without_a_model_only_this_machine_is_asked_and_what_is_found_there_is_offered() {
+    let (port, requests) = provider(|_| Some(http("200 OK", r#"{"models": [{"name": "qwen3:latest"}]}"#)));
+    let place = Place::new().user(&format!("[providers.ollama]\nbase_url = \"http://127.0.0.1:{port}\""));
+    let (code, report) = doctor(&place, &[]);
+    assert_eq!((code, &named(&report, "ollama")["reachable"]), (Some(1), &true.into()), "{report:#}");
+    let mend = named(&report, "ollama")["mend"].as_str().unwrap();
+    assert!(mend.contains("model = \"ollama/qwen3:latest\""), "{mend}");
+    assert!(requests.recv().is_ok() && named(&report, "openai").get("reachable").is_none());
+}
+
+#[test]
 fn providers_that_never_answer_are_asked_side_by_side_and_given_up() {
     // None is answered before the program has ended, so it ends by its own limit; were they asked one after the other,
     // the second would not be asked before the first was given up.
