@@ -100,7 +100,7 @@ impl Agent {
             playback: None,
         });
         if !current.tools.preload.is_empty() {
-            let (registry, config) = (runs.services().registry.clone(), current.clone());
+            let (registry, config) = (runs.services().registry.clone(), current);
             session.runtime.spawn_blocking(move || {
                 for name in registry.preload(&config.tools.preload) {
                     tracing::warn!(name, "`tools.preload` names a tool that does not exist");
@@ -108,8 +108,7 @@ impl Agent {
             });
         }
         let wants = client.is_some_and(|client| client.capabilities.status);
-        let pace = Duration::from_secs_f64(1.0 / current.monitor.status_hz.max(0.1));
-        let status = StatusLine::start(session, runs.clone(), pace, wants);
+        let status = StatusLine::start(session, runs.clone(), wants);
         session.workspace.metrics().passed(Milestone::Agent);
         let user_file = config.sources().user_file();
         Arc::new(Self {

@@ -16,13 +16,13 @@ pub struct StatusLine {
 
 impl StatusLine {
     /// Begins to tell; with `wants` false it never says anything.
-    pub fn start(session: &Arc<Session>, runs: Arc<Runs>, pace: Duration, wants: bool) -> Self {
+    pub fn start(session: &Arc<Session>, runs: Arc<Runs>, wants: bool) -> Self {
         if !wants {
             return Self { changed: None };
         }
         let changed = Arc::new(Notify::new());
         let (heard, session) = (changed.clone(), Arc::downgrade(session));
-        session_runtime(&session).map(|runtime| runtime.spawn(tell(heard, session, runs, pace)));
+        session_runtime(&session).map(|runtime| runtime.spawn(tell(heard, session, runs)));
         // The first one says that we are there.
         changed.notify_one();
         Self { changed: Some(changed) }
@@ -42,7 +42,8 @@ fn session_runtime(session: &Weak<Session>) -> Option<tokio::runtime::Handle> {
 
 /// While runs are active the record is sent at each tick, because latencies and tokens move without anyone saying so;
 /// else only after a change. A change during the pause is remembered by the `Notify`, so the last state always goes out.
-async fn tell(changed: Arc<Notify>, session: Weak<Session>, runs: Arc<Runs>, pace: Duration) {
+/// How long the pause is, is asked each time: an edited setting holds at once.
+async fn tell(changed: Arc<Notify>, session: Weak<Session>, runs: Arc<Runs>) {
     loop {
         if runs.active().is_empty() {
             changed.notified().await;
@@ -50,6 +51,7 @@ async fn tell(changed: Arc<Notify>, session: Weak<Session>, runs: Arc<Runs>, pac
         let Some(session) = session.upgrade() else { return };
         session.outbound.notify_lossy(Some("status"), "ropeway/status", readout::status(&runs));
         drop(session);
-        tokio::time::sleep(pace).await;
+        let hz = runs.services().config().monitor.status_hz.max(0.1);
+        tokio::time::sleep(Duration::from_secs_f64(1.0 / hz)).await;
     }
 }
