@@ -43,7 +43,7 @@ fn same(file: &File, path: &Path) -> bool {
             use std::os::unix::fs::MetadataExt;
             (ours.dev(), ours.ino()) == (there.dev(), there.ino())
         }
-        // Elsewhere an open file cannot be renamed away from under us.
+        // Elsewhere that cannot be told; at worst a file is put aside before it is full.
         #[cfg(not(unix))]
         (Ok(_), Ok(_)) => true,
         _ => false,
@@ -73,6 +73,8 @@ impl Rolling {
     }
 
     fn put_aside(&self, file: &mut File) -> io::Result<()> {
+        // Elsewhere a lock would make others' writes fail.
+        #[cfg(unix)]
         file.lock()?;
         // Another process may have been faster; the lock goes with the file that is closed here.
         if same(file, &self.path) {
@@ -82,8 +84,10 @@ impl Rolling {
                 let _ = std::fs::rename(from, self.aside(number));
             }
             if self.files == 1 {
-                file.set_len(0)?;
-                return file.unlock();
+                let emptied = file.set_len(0);
+                #[cfg(unix)]
+                file.unlock()?;
+                return emptied;
             }
         }
         *file = open(&self.path)?;
