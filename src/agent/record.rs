@@ -19,6 +19,7 @@ use crate::config::{Config, EnvSnapshot, ProviderKind};
 use crate::host::{EventKind, Host, Notice, Size};
 use crate::llm::secrets::Redactor;
 use crate::llm::{AssistantTurn, LlmError, Message, Request, Stop, StreamEvent, ToolCall, ToolResult, ToolSpec, Usage};
+use crate::metrics::{Metrics, Op};
 use crate::paths::Roots;
 use crate::text::Encoding;
 use crate::trajectory::conversation::{Source, Teller};
@@ -31,9 +32,15 @@ const DIAGNOSTICS_MAX: usize = 64 * 1024;
 
 /// The recorder of a server whose state directory is `dir`, unless the settings name another one; off where there is
 /// none.
-pub fn recorder(config: &Config, dir: Option<&Path>, about: About, host: &Arc<dyn Host>) -> Recorder {
+pub fn recorder(
+    config: &Config,
+    dir: Option<&Path>,
+    about: About,
+    host: &Arc<dyn Host>,
+    metrics: &Arc<Metrics>,
+) -> Recorder {
     let Some(dir) = place(config, dir) else { return Recorder::off() };
-    let host = Arc::clone(host);
+    let (host, metrics) = (Arc::clone(host), Arc::clone(metrics));
     let recording = &config.recording;
     Recorder::new(Settings {
         batch: recording.batch as usize,
@@ -44,6 +51,7 @@ pub fn recorder(config: &Config, dir: Option<&Path>, about: About, host: &Arc<dy
         keep_bytes: u64::from(recording.keep_mb) << 20,
         about,
         trouble: Arc::new(move |what| host.notify(Notice::Warning, what)),
+        wrote: Arc::new(move |took, ok| metrics.record(Op::RecorderFlush, took, ok)),
         ..Settings::new(dir)
     })
 }

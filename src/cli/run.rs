@@ -93,7 +93,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
     let host: Arc<dyn Host> = Arc::new(Headless::new(disk, roots.clone()));
     let about = record::about(env!("CARGO_PKG_VERSION"), &roots, Some("ropeway run".into()));
     let services = Services {
-        recorder: record::recorder(&settings, state_dir.as_deref(), about, &host),
+        recorder: record::recorder(&settings, state_dir.as_deref(), about, &host, workspace.metrics()),
         llm: Client::new(ClientSettings { metrics: workspace.metrics().clone(), ..(&*settings).into() }),
         registry: Registry::builtin(),
         scheduler: Scheduler::new(settings.tools.parallel()),

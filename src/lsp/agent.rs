@@ -77,7 +77,7 @@ impl Agent {
         let editor = client.map(|client| &client.capabilities).filter(|known| !known.client_name.is_empty());
         let editor = editor.map(|known| format!("{} {}", known.client_name, known.client_version).trim().to_owned());
         let about = record::about(&session.options.version, &session.workspace.roots(), editor);
-        let recorder = record::recorder(&current, session.options.state_dir.as_deref(), about, &host);
+        let recorder = record::recorder(&current, session.options.state_dir.as_deref(), about, &host, &metrics);
         let runs = Runs::new(Services {
             recorder,
             workspace: session.workspace.clone(),

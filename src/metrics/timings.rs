@@ -83,8 +83,6 @@ ops! {
     Propose = "propose" whole,
     /// From that request to the proof that the editor holds the edits.
     Apply = "apply" whole,
-    /// One event, as the one who records it sees it.
-    Record = "record" part,
     /// One write of the recorder.
     RecorderFlush = "recorderFlush" whole,
     /// How late the runtime was for something that was due; looked at only while a run goes on.

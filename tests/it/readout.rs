@@ -230,7 +230,12 @@ fn what_dispatching_during_the_stream_has_won_is_measured_and_is_nothing_without
 
 #[test]
 fn the_readout_names_every_operation_of_a_run_and_what_waits() {
-    let mut bench = Bench::start(&FILES, settings(&json!({})), |setup| setup);
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().to_owned();
+    let mut bench = Bench::start(&FILES, settings(&json!({})), |mut setup| {
+        setup.options.state_dir = Some(dir);
+        setup
+    });
     let uri = bench.open("a.rs");
     let edit = ("edit_file", json!({"path": "a.rs", "old_string": "fn a", "new_string": "fn c"}));
     bench.model.script([Turn::calls([edit]), Turn::text("Done.")]);
@@ -239,7 +244,14 @@ fn the_readout_names_every_operation_of_a_run_and_what_waits() {
     bench.editor.request("textDocument/codeAction", asked);
     let run = bench.run(json!({"action": "task", "prompt": "rename", "uri": uri}));
     assert_eq!(bench.finished(&run)["status"], "applied");
-    let stats = bench.editor.command("ropeway.stats", json!({}));
+    let stats = loop {
+        let stats = bench.editor.command("ropeway.stats", json!({}));
+        // The recorder writes a moment later.
+        if stats["operations"]["recorderFlush"]["count"].is_u64() {
+            break stats;
+        }
+        std::thread::yield_now();
+    };
     for name in [
         "message",
         "change",
@@ -262,6 +274,7 @@ fn the_readout_names_every_operation_of_a_run_and_what_waits() {
         "rebase",
         "propose",
         "apply",
+        "recorderFlush",
     ] {
         let numbers = &stats["operations"][name];
         assert!(numbers["count"].as_u64().is_some_and(|count| count > 0), "{name}: {stats}");
