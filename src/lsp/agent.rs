@@ -289,13 +289,6 @@ fn reload(session: &Arc<Session>, pushed: Option<Value>) {
     });
 }
 
-/// Tells the user one thing that needs nothing done.
-pub(super) fn inform(session: &Arc<Session>, message: String) {
-    if let Some(client) = session.client() {
-        client.host.notify(Notice::Info, message);
-    }
-}
-
 /// Notes a reading of the configuration, and what it says of slow operations.
 fn loaded(metrics: &Metrics, read: &Loaded) {
     let sound = read.problems.iter().all(|problem| problem.severity < Severity::Error);

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::agent::Agent;
 use super::problems;
 use super::session::Session;
@@ -71,5 +73,6 @@ fn notice(session: &Arc<Session>, agent: &Agent, why: Unwatched) {
     };
     let message = format!("Ropeway looks at its configuration files now and then instead of watching them: {why}.");
     tracing::info!(message);
-    super::agent::inform(session, message);
+    // Nothing has to be done, so nothing pops up.
+    session.outbound.notify_lossy(None, "window/logMessage", json!({ "type": 3, "message": message }));
 }

@@ -129,7 +129,8 @@ fn play(limit: usize, seed: u64) {
     let here = Arc::clone(&store);
     let watch = FileWatch::start(runtime.handle(), limit, Arc::new(move || drop(here.refresh())));
     watch.set(watched);
-    assert_eq!(watch.unwatched().is_some(), limit < FOLDERS, "with {limit} folders");
+    // The system may allow fewer.
+    assert!(limit == FOLDERS || watch.unwatched().is_some(), "with {limit} folders");
 
     let (done, reads) = (AtomicBool::new(false), AtomicU64::new(0));
     let at = [roots[0].join("src/a.rs"), roots[1].join("src/a.rs")];
