@@ -99,3 +99,28 @@ fn readers_never_see_a_torn_configuration() {
     });
     assert_eq!(store.current().agent.max_steps, 199);
 }
+
+#[test]
+fn without_the_cache_the_same_is_in_force() {
+    let play = |seconds: &str| {
+        let world = World::new().project("").env("ROPEWAY_CONFIG_CACHE_TTL", seconds);
+        let store = ConfigStore::new(world.sources.clone());
+        let mut seen = Vec::new();
+        for text in
+            ["[agent]\nmax_steps = 3", "[agent]\nmax_steps = 3", "[agent", "# none", "[agent]\nmax_steps = 3", "a = 1"]
+        {
+            world_user(&world, text);
+            for _ in 0..2 {
+                store.reload();
+                let (config, problems) = (store.current(), store.loaded().problems.len());
+                seen.push((config.agent.max_steps, problems, store.of(&world.path("a.rs")).agent.max_steps));
+            }
+        }
+        (seen, store.counters())
+    };
+    let (cached, uncached) = (play("300"), play("0"));
+    assert_eq!(cached.0, uncached.0);
+    assert!(cached.1.hits > 6 && cached.1.misses < 8 && cached.1.load_time.as_nanos() > 0, "{:?}", cached.1);
+    assert_eq!((uncached.1.hits, uncached.1.entries), (0, 0), "{:?}", uncached.1);
+    assert_eq!(uncached.1.loads, 13);
+}
