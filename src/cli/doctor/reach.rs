@@ -32,9 +32,10 @@ pub(super) fn providers(reports: &mut [ProviderReport], config: &Config) -> anyh
     let questions = asked.into_iter().filter_map(|report| {
         let provider = config.providers.get(&report.name)?;
         let model = wanted.filter(|model| model.provider == report.name);
-        Some(async {
+        let client = &client;
+        Some(async move {
             let name = provider.name.clone();
-            let first = ask(&client, provider, model, report).await;
+            let first = ask(client, provider, model, report).await;
             if let Some(first) = first.filter(|_| wanted.is_none()) {
                 report.mend = Some(format!("to use it, write `model = \"{name}/{first}\"` in the user file"));
             }
