@@ -85,7 +85,9 @@ fn a_run_that_fills_its_window_is_compacted_and_goes_on_to_its_end() {
 #[test]
 fn a_run_of_two_thousand_steps_never_overflows_a_small_window_and_is_seldom_compacted() {
     let files = files(40);
-    let mut bench = bench(&files, 32_768, &json!({"agent": {"max_steps": 10_000}}));
+    // Not recorded: that is looked at elsewhere, and is slow in a build for tests.
+    let settings = json!({"agent": {"max_steps": 10_000}, "recording": {"enabled": false}});
+    let mut bench = bench(&files, 32_768, &settings);
     bench.model.keep_last(2);
     let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let counted = counts.clone();
