@@ -233,3 +233,16 @@ fn two_calls_of_one_name_stay_two_and_are_echoed_as_they_are_answered() {
     assert_ne!(calls[0].id, calls[1].id);
     assert_eq!(read.raw()[1]["call_id"], calls[1].id.as_str());
 }
+
+/// A delta that names no item goes to the last one that fits, and a delta that names one may begin it.
+#[test]
+fn an_item_that_a_delta_begins_takes_over_what_names_none() {
+    let read = responses(&[
+        r#"{"type":"response.output_item.done","item":{"id":"m","type":"message","content":[]}}"#,
+        r#"{"type":"response.output_text.delta","output_index":0,"delta":"a"}"#,
+        r#"{"type":"response.output_text.delta","item_id":"m","delta":"b\ud83d"}"#,
+        r#"{"type":"response.output_text.delta","output_index":0,"delta":"\ude00"}"#,
+        r#"{"type":"response.completed","response":{}}"#,
+    ]);
+    assert_eq!(read.response().turn.text, "ab😀");
+}

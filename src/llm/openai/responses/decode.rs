@@ -150,6 +150,8 @@ impl Decoder {
         if self.items.len() == MAX_ITEMS {
             return Err(Failure::bad_response(format!("the response has more than {MAX_ITEMS} items")));
         }
+        // A delta that names no item goes to the last one that fits: from here on, that may be this one.
+        self.frames.forget();
         self.items.push(item);
         Ok(self.items.len() - 1)
     }
