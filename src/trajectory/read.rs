@@ -168,6 +168,11 @@ impl Store {
         Ok(names)
     }
 
+    /// Whether a server writes this session now.
+    pub fn is_live(&self, session: &str) -> bool {
+        self.sessions.folder(session).is_ok_and(|folder| is_live(&folder))
+    }
+
     fn entry(&self, id: String) -> Option<SessionEntry> {
         let folder = self.sessions.folder(&id).ok()?;
         let (mut bytes, mut modified) = (0, None);

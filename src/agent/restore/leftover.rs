@@ -5,9 +5,10 @@
 //! difference is carried over to the text of today by content, hunk by hunk; what does not fit any more is left out and
 //! said, and what is there already is done.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Archive, said};
 use crate::ids::{RunId, ThreadId};
@@ -22,6 +23,10 @@ use crate::workspace::Workspace;
 const RUNS: usize = 20;
 /// Older ones are no longer offered, in microseconds.
 const AGE: u64 = 7 * 24 * 3600 * 1_000_000;
+/// How long servers may take to end that are ending.
+const ENDING: Duration = Duration::from_secs(1);
+/// How often they are looked at meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The edits of one run.
 #[derive(Clone, Debug)]
@@ -71,22 +76,36 @@ pub struct Fits {
 impl Archive {
     /// The runs whose edits may still be wanted, newest first. `now`: microseconds since 1970.
     pub fn unfinished(&self, now: u64) -> Vec<RunHead> {
-        let live = self.live_sessions();
         let mut runs = self.runs();
-        runs.retain(|run| may_be_left(run, &live) && now.saturating_sub(run.started_unix_us) < AGE);
+        runs.retain(|run| may_be_left(run) && now.saturating_sub(run.started_unix_us) < AGE);
+        let mut over = self.over();
+        runs.retain(|run| over(&run.session));
         runs.truncate(RUNS);
         runs
     }
 
-    fn live_sessions(&self) -> HashSet<String> {
-        let sessions = self.store.sessions().unwrap_or_default();
-        sessions.into_iter().filter(|session| session.live).map(|session| session.id).collect()
-    }
-
     /// A run of these folders by its name, if its edits may still be wanted.
     pub fn unfinished_run(&self, run: &RunId) -> Option<RunHead> {
-        let live = self.live_sessions();
-        self.runs().into_iter().find(|head| head.run == run.as_str()).filter(|head| may_be_left(head, &live))
+        let head = self.runs().into_iter().find(|head| head.run == run.as_str()).filter(may_be_left)?;
+        self.over()(&head.session).then_some(head)
+    }
+
+    /// Tells whether nobody works in a session any more: what a server that lives has done is its own. One that is just
+    /// ending, as in a restart, is waited for.
+    fn over(&self) -> impl FnMut(&str) -> bool {
+        let deadline = Instant::now() + ENDING;
+        let mut known: HashMap<String, bool> = HashMap::new();
+        move |session| {
+            *known.entry(session.to_owned()).or_insert_with_key(|session| {
+                while self.store.is_live(session) {
+                    if Instant::now() > deadline {
+                        return false;
+                    }
+                    std::thread::sleep(ASK_AGAIN);
+                }
+                true
+            })
+        }
     }
 
     /// What a run left undone; `None` if it is nothing.
@@ -111,16 +130,15 @@ impl Archive {
     }
 }
 
-/// Whether a run ended in a way that can leave edits behind, and nobody has decided about them. What a server that lives
-/// has done is its own.
-fn may_be_left(run: &RunHead, live: &HashSet<String>) -> bool {
+/// Whether a run ended in a way that can leave edits behind, and nobody has decided about them.
+fn may_be_left(run: &RunHead) -> bool {
     let ended_so = match run.status.as_deref() {
         // The first was cut off.
         None | Some("proposed" | "conflict" | "unknown") => true,
         Some("failed") => run.error_code.as_deref() == Some("edit_refused"),
         Some(_) => false,
     };
-    ended_so && run.decided.is_empty() && !run.newer && !live.contains(&run.session)
+    ended_so && run.decided.is_empty() && !run.newer
 }
 
 /// What a run's records say of its files.

@@ -107,6 +107,21 @@ fn the_commands_find_a_run_of_an_earlier_session_by_its_name() {
 }
 
 #[test]
+fn a_server_that_is_still_ending_is_waited_for() {
+    let (mut it, run) = proposed(&[("a.rs", CODE)]);
+    it.restart();
+    let lock = std::fs::File::open(it.records(&run).with_file_name("lock")).unwrap();
+    lock.lock().unwrap();
+    let id = it
+        .bench
+        .editor
+        .ask("workspace/executeCommand", json!({"command": "ropeway.reject", "arguments": [{"runId": run}]}));
+    it.bench.editor.command("ropeway.stats", json!({}));
+    lock.unlock().unwrap();
+    it.bench.editor.answer(id).unwrap();
+}
+
+#[test]
 fn they_are_carried_over_what_was_changed_since() {
     let files = [("a.rs", CODE)];
     let (mut it, _) = proposed(&files);
