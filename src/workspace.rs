@@ -40,7 +40,7 @@ pub use self::entry::Conflict;
 pub use self::protected::{Protection, classify, is_secret};
 pub use self::staging::{StageError, Staged, StagedFile, StagedKind};
 pub use self::stamp::Look;
-pub use self::view::{FileView, Overlaid, Overlay, ReadError, Seen, Source};
+pub use self::view::{Body, FileView, Glance, Overlaid, Overlay, ReadError, Seen, Source};
 
 use self::entry::Area;
 use self::store::Slot;

@@ -111,7 +111,7 @@ impl Format {
 }
 
 /// The text in `bytes`, and its format but for the mode. The error says what shows that it is no text.
-pub fn decode(bytes: &[u8]) -> Result<(String, Format), &'static str> {
+pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, Format), &'static str> {
     let (encoding, bom) = match bytes {
         [0xEF, 0xBB, 0xBF, ..] => (UTF_8, 3),
         [0xFF, 0xFE, 0, 0, ..] => return Err("UTF-32"),
@@ -128,8 +128,7 @@ pub fn decode(bytes: &[u8]) -> Result<(String, Format), &'static str> {
     let body = &bytes[bom..];
     let text = encoding
         .decode_without_bom_handling_and_without_replacement(body)
-        .ok_or("its bytes fit no encoding we know")?
-        .into_owned();
+        .ok_or("its bytes fit no encoding we know")?;
     let format = Format {
         encoding,
         bom: bom > 0,

@@ -1,7 +1,7 @@
 //! Reading: one generation of a regular file, up to a limit, as text.
 
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,17 +28,15 @@ impl Disk {
             if stamp.size > limit {
                 return Err(too_large(stamp.size));
             }
-            let mut bytes = Vec::with_capacity(stamp.size as usize);
             let failed = |source| DiskError::io(path, source);
-            (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-            // A file may have no size and yet bytes (/proc), or grow while it is read.
-            if bytes.len() as u64 > limit {
-                return Err(too_large(bytes.len() as u64));
-            }
+            // One byte more than it has shows a file that has no size and yet bytes (/proc), or grows while it is read.
+            let mut bytes = vec![0; stamp.size as usize + 1];
+            let len = whole(&mut file, &mut bytes).map_err(failed)?;
             let after = Stamp::of(&file.metadata().map_err(failed)?);
-            if after != stamp || bytes.len() as u64 != stamp.size {
+            if after != stamp || len as u64 != stamp.size {
                 continue;
             }
+            bytes.truncate(len);
             self.misses.fetch_add(1, Ordering::Relaxed);
             let (text, format) =
                 encoding::decode(&bytes).map_err(|why| DiskError::NotText { path: path.to_string(), why })?;
@@ -80,6 +78,21 @@ impl Disk {
         regular(path, &found)?;
         Ok((file, found))
     }
+}
+
+/// Reads until the file ends or `bytes` is full, which is one byte larger than the file is thought to be; says how much
+/// there was. What ends one byte short is taken for the whole: more would show in the file's stamp.
+fn whole(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < bytes.len() - usize::from(len > 0) {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
 }
 
 pub(super) fn regular(path: &WsPath, found: &Metadata) -> Result<(), DiskError> {

@@ -1,6 +1,5 @@
 //! Lines of a text with their numbers, in the one form that the model learns to quote from.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::output::Report;
@@ -15,26 +14,83 @@ pub fn count(text: &Text) -> usize {
     if text.line_start(lines - 1) == text.len() { lines - 1 } else { lines }
 }
 
+/// As [`count`], of a text in one piece.
+pub fn count_plain(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut ends = memchr::memchr_iter(b'\n', bytes).count();
+    if memchr::memchr(b'\r', bytes).is_some() {
+        ends += memchr::memchr_iter(b'\r', bytes).filter(|at| bytes.get(at + 1) != Some(&b'\n')).count();
+    }
+    ends + usize::from(!text.is_empty() && !text.ends_with(['\n', '\r']))
+}
+
 /// Adds `lines` (from 0) of `text` to the report, each after its number from 1, a tab between them. Says how many
 /// found room.
 pub fn add(report: &mut Report, text: &Text, lines: Range<usize>) -> usize {
     let lines = lines.start..lines.end.min(count(text));
-    let mut prefix = String::new();
-    let mut number = lines.start;
-    while number < lines.end {
-        let end = lines.end.min(number + BLOCK);
-        let block = text.slice(text.line_start(number)..text.line_start(end));
-        for line in split(&block).take(end - number) {
-            prefix.clear();
-            // Writing to a string cannot fail.
-            let _ = write!(prefix, "{:>6}\t", number + 1);
-            if !report.prefixed(&prefix, line) {
-                return number - lines.start;
-            }
-            number += 1;
+    let (mut numbers, mut next) = (Numbers::from(lines.start), lines.start);
+    while next < lines.end {
+        let end = lines.end.min(next + BLOCK);
+        let block = text.slice(text.line_start(next)..text.line_start(end));
+        let added = add_each(report, split(&block).take(end - next), &mut numbers);
+        next += added;
+        if next < end {
+            return next - lines.start;
         }
     }
     lines.len()
+}
+
+/// As [`add`], of a text in one piece, which has at least these lines.
+pub fn add_plain(report: &mut Report, text: &str, lines: Range<usize>) -> usize {
+    let wanted = split(text).skip(lines.start).take(lines.len());
+    add_each(report, wanted, &mut Numbers::from(lines.start))
+}
+
+fn add_each<'a>(report: &mut Report, lines: impl Iterator<Item = &'a str>, numbers: &mut Numbers) -> usize {
+    let mut added = 0;
+    for line in lines {
+        if !report.prefixed(numbers.next(), line) {
+            break;
+        }
+        added += 1;
+    }
+    added
+}
+
+/// What stands before each line, counted up in place: to format every number anew takes longer than all the rest.
+struct Numbers {
+    digits: [u8; Self::SIZE],
+    start: usize,
+}
+
+impl Numbers {
+    /// Room for every number there is, and the tab.
+    const SIZE: usize = 24;
+    /// Characters of a number at least.
+    const WIDTH: usize = 6;
+
+    /// Begins with the number after `number`.
+    fn from(number: usize) -> Self {
+        let mut digits = [b' '; Self::SIZE];
+        digits[Self::SIZE - 1] = b'\t';
+        let text = number.to_string();
+        let first = Self::SIZE - 1 - text.len();
+        digits[first..Self::SIZE - 1].copy_from_slice(text.as_bytes());
+        Self { digits, start: first.min(Self::SIZE - 1 - Self::WIDTH) }
+    }
+
+    fn next(&mut self) -> &str {
+        let mut at = Self::SIZE - 2;
+        while self.digits[at] == b'9' {
+            self.digits[at] = b'0';
+            at -= 1;
+        }
+        self.digits[at] = if self.digits[at] == b' ' { b'1' } else { self.digits[at] + 1 };
+        self.start = self.start.min(at);
+        // Digits, blanks and a tab.
+        std::str::from_utf8(&self.digits[self.start..]).unwrap_or_default()
+    }
 }
 
 /// The lines of a text by LSP's rule, without their ends.
@@ -61,9 +117,13 @@ mod tests {
     use super::*;
 
     fn quoted(text: &str, lines: Range<usize>) -> String {
-        let mut report = Report::new(OutputLimits::default());
-        add(&mut report, &Text::from(text), lines);
-        report.finish().text().to_string()
+        let (mut report, mut plain) = (Report::new(OutputLimits::default()), Report::new(OutputLimits::default()));
+        let added = add(&mut report, &Text::from(text), lines.clone());
+        let end = lines.end.min(count_plain(text));
+        assert_eq!(add_plain(&mut plain, text, lines.start.min(end)..end), added);
+        let quoted = report.finish();
+        assert_eq!(quoted, plain.finish(), "in one piece and as a rope");
+        quoted.text().to_string()
     }
 
     #[test]
@@ -89,6 +149,35 @@ mod tests {
     fn people_count_no_line_after_the_last_line_end() {
         for (text, lines) in [("", 0), ("a", 1), ("a\n", 1), ("a\r\nb", 2), ("\n\n", 2), ("a\r", 1)] {
             assert_eq!(count(&Text::from(text)), lines, "{text:?}");
+            assert_eq!(count_plain(text), lines, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_counted_up_as_they_would_be_written() {
+        for from in [0, 8, 98, 9_998, 99_998, 999_998, 99_999_998, usize::MAX - 3] {
+            let mut numbers = Numbers::from(from);
+            for number in from + 1..=from + 3 {
+                assert_eq!(numbers.next(), format!("{number:>6}\t"));
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_in_one_piece_is_quoted_as_a_rope_is(text in "[ab\\n\\rä]{0,40}", from in 0..9_usize, until in 0..40_usize) {
+            quoted(&text, from..until.max(from));
+            proptest::prop_assert_eq!(count(&Text::from(&*text)), count_plain(&text));
+        }
+
+        #[test]
+        fn a_result_without_room_ends_at_the_same_line(lines in proptest::collection::vec("[a-zä]{0,30}", 0..40), bytes in 0..400_usize) {
+            let text = lines.join("\n");
+            let limits = OutputLimits { bytes, line_chars: 20 };
+            let (mut report, mut plain) = (Report::new(limits), Report::new(limits));
+            let added = add(&mut report, &Text::from(&*text), 0..usize::MAX);
+            proptest::prop_assert_eq!(add_plain(&mut plain, &text, 0..count_plain(&text)), added);
+            proptest::prop_assert_eq!(report.finish(), plain.finish());
         }
     }
 }

@@ -13,7 +13,7 @@ use super::quote;
 use super::tool::{Effect, Planned, Scope, Tool, ToolContext, ToolError, ToolResult};
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
-use crate::workspace::Look;
+use crate::workspace::{Body, Look};
 
 /// Lines shown if the model does not say how many: about what fits the cap of a result.
 const DEFAULT_LIMIT: u64 = 1_000;
@@ -65,9 +65,12 @@ pub(super) fn lines(context: &ToolContext, path: WsPath, first: u64, limit: Opti
 }
 
 fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolResult {
-    let view = context.workspace.read(Some(&context.run), path)?;
+    let view = context.workspace.glance(Some(&context.run), path)?;
     let mut report = Report::new(context.limits.output);
-    let total = quote::count(&view.text);
+    let total = match &view.text {
+        Body::Rope(text) => quote::count(text),
+        Body::Plain(text) => quote::count_plain(text),
+    };
     let start = usize::try_from(first - 1).unwrap_or(usize::MAX);
     let end = start.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX)).min(total);
     let mut lines = start.min(total)..start.min(total);
@@ -76,7 +79,10 @@ fn read(context: &ToolContext, path: &WsPath, first: u64, limit: u64) -> ToolRes
     } else if start >= total {
         report.note(format_args!("[line {first} is past the end: the file has {total} lines]"));
     } else {
-        let shown = quote::add(&mut report, &view.text, start..end);
+        let shown = match &view.text {
+            Body::Rope(text) => quote::add(&mut report, text, start..end),
+            Body::Plain(text) => quote::add_plain(&mut report, text, start..end),
+        };
         let last = start + shown;
         lines.end = last;
         if shown == 0 {

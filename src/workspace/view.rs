@@ -1,6 +1,7 @@
 //! Reading as a run sees it: staged, else open in the editor, else on disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -28,6 +29,31 @@ pub struct FileView {
     pub seen: Seen,
     /// Something the model should know about it.
     pub note: Option<&'static str>,
+}
+
+/// One file as [`FileView`] has it, for who only shows it: a text from the disk is left in one piece, because to make
+/// a rope of it takes longer than to read it.
+#[derive(Clone, Debug)]
+pub struct Glance {
+    /// Where it really is, links resolved.
+    pub path: WsPath,
+    /// Its text.
+    pub text: Body,
+    /// Where the text comes from.
+    pub source: Source,
+    /// Names this very text.
+    pub seen: Seen,
+    /// Something the model should know about it.
+    pub note: Option<&'static str>,
+}
+
+/// A text as it was at hand.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// As it is edited.
+    Rope(Text),
+    /// In one piece.
+    Plain(Arc<str>),
 }
 
 /// Where a text comes from.
@@ -141,14 +167,23 @@ pub(super) fn note_of(
 impl Workspace {
     /// The file as `run` sees it, or as the user does. May read the disk.
     pub fn read(&self, run: Option<&RunId>, path: &WsPath) -> Result<FileView, ReadError> {
-        let span = self.metrics.span(Op::Snapshot);
-        let view = self.view(run, path);
-        span.end(view.is_ok());
-        view
+        let Glance { path: real, text, source, seen, note } = self.glance(run, path)?;
+        let text = match text {
+            Body::Rope(text) => text,
+            Body::Plain(text) => Text::from(&*text),
+        };
+        Ok(FileView { path: real, asked: path.clone(), text, source, seen, note })
     }
 
-    fn view(&self, run: Option<&RunId>, path: &WsPath) -> Result<FileView, ReadError> {
-        let asked = path.clone();
+    /// The same without a rope of what comes from the disk.
+    pub fn glance(&self, run: Option<&RunId>, path: &WsPath) -> Result<Glance, ReadError> {
+        let span = self.metrics.span(Op::Snapshot);
+        let glance = self.find(run, path);
+        span.end(glance.is_ok());
+        glance
+    }
+
+    fn find(&self, run: Option<&RunId>, path: &WsPath) -> Result<Glance, ReadError> {
         let path = self.real(path)?;
         if let Some(run) = run {
             self.refresh(run, &path);
@@ -161,7 +196,8 @@ impl Workspace {
                     Want::Moved(to) => Err(ReadError::Moved { to: to.clone(), from: path }),
                     Want::Text => {
                         let seen = Seen(At::Staged { serial: entry.serial });
-                        Ok(FileView { text: entry.text(), path, asked, source: Source::Staged, seen, note: None })
+                        let text = Body::Rope(entry.text());
+                        Ok(Glance { path, text, source: Source::Staged, seen, note: None })
                     }
                 };
             }
@@ -170,16 +206,14 @@ impl Workspace {
         let Some((document, about @ (opened, ..))) = open else {
             let note = self.lock().is_unsynced(&path).then_some(LOST);
             let file = self.disk.read(&path)?;
-            let text = Text::from(&*file.text);
-            let stamp = file.stamp;
+            let (text, stamp) = (Body::Plain(file.text.clone()), file.stamp);
             let (source, seen) = (Source::Disk { stamp }, Seen(At::Disk { stamp }));
-            return Ok(FileView { path, asked, text, source, seen, note });
+            return Ok(Glance { path, text, source, seen, note });
         };
         let note = note_of(document.synced, about, || self.disk.stat(&path).ok());
-        Ok(FileView {
+        Ok(Glance {
             path,
-            asked,
-            text: document.text.clone(),
+            text: Body::Rope(document.text.clone()),
             source: Source::Open { version: document.version, revision: document.revision },
             seen: Seen(At::Open { opened, revision: document.revision }),
             note,
