@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::arguments;
+use super::cache::Depends;
 use super::output::Report;
 use super::pattern::brief;
 use super::syntax_check;
@@ -14,6 +15,7 @@ use super::tool::{Cancel, Effect, Planned, Scope, Tool, ToolContext, ToolError, 
 use crate::llm::types::ToolSpec;
 use crate::paths::WsPath;
 use crate::syntax::{self, Language, ParseError};
+use crate::workspace::Look;
 
 /// Most symbols collected; a result has room for fewer.
 const MAX_SYMBOLS: usize = 2_000;
@@ -45,10 +47,11 @@ impl Tool for ShowOutline {
         let arguments: Arguments = arguments::parse(&SPEC, arguments)?;
         let path = context.workspace.roots().resolve(&arguments.path)?;
         let summary = format!("Outline {}", brief(&path.to_string()));
-        let context = context.clone();
-        Ok(Planned::blocking(Effect::reads(Scope::File(path.clone())), summary, move |cancel| {
-            outline(&context, &path, cancel)
-        }))
+        let (inner, file) = (context.clone(), path.clone());
+        let effect = Effect::reads(Scope::File(path.clone()));
+        let planned = Planned::blocking(effect, summary, move |cancel| outline(&inner, &file, cancel));
+        let key = format!("{:?}", path.absolute());
+        Ok(planned.remembered(context, SPEC.name, key, vec![Depends::File(path)]))
     }
 }
 
@@ -112,5 +115,8 @@ fn outline(context: &ToolContext, path: &WsPath, cancel: &Cancel) -> ToolResult 
     if let Some(note) = view.note {
         report.note(format_args!("[{note}]"));
     }
-    Ok(report.finish())
+    if found.more && Instant::now() >= until {
+        report.hurried();
+    }
+    Ok(report.finish().made_from(Look { seen: view.seen, note: view.note }))
 }

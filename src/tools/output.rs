@@ -36,6 +36,7 @@ pub struct Output {
     cut: bool,
     hurried: bool,
     excerpt: Option<Arc<Excerpt>>,
+    made_from: Option<Look>,
 }
 
 /// Which lines of which file a result shows.
@@ -58,7 +59,7 @@ pub struct Excerpt {
 impl Output {
     /// A text that was a result before, as it stands.
     pub fn again(text: Arc<str>) -> Self {
-        Self { text, cut: false, hurried: false, excerpt: None }
+        Self { text, cut: false, hurried: false, excerpt: None, made_from: None }
     }
 
     /// What the model reads.
@@ -83,12 +84,17 @@ impl Output {
 
     /// The text that it was made from, if it was one.
     pub(super) fn look(&self) -> Option<Look> {
-        self.excerpt.as_ref().map(|excerpt| excerpt.look)
+        self.made_from
+    }
+
+    /// The same, known as made from this one text.
+    pub(super) fn made_from(self, look: Look) -> Self {
+        Self { made_from: Some(look), ..self }
     }
 
     /// The same, known as lines of a file.
     pub(super) fn showing(self, excerpt: Excerpt) -> Self {
-        Self { excerpt: Some(Arc::new(excerpt)), ..self }
+        Self { made_from: Some(excerpt.look), excerpt: Some(Arc::new(excerpt)), ..self }
     }
 
     /// Whether something is missing; the text then says what and how to get it.
@@ -208,7 +214,7 @@ impl Report {
         let shown = text.strip_suffix('\n').unwrap_or(&text);
         let (text_of, cut) = (Arc::from(shown), self.cut || self.full);
         give_back(text);
-        Output { text: text_of, cut, hurried: self.hurried, excerpt: None }
+        Output { text: text_of, cut, hurried: self.hurried, excerpt: None, made_from: None }
     }
 }
 

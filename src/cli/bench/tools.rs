@@ -173,6 +173,9 @@ fn from_memory(scratch: &Arc<Scratch>, desk: &Desk) -> anyhow::Result<Vec<Measur
     let calls = [
         ("read-remembered", "read_file", json!({"path": "d3/f3.rs"})),
         ("grep-remembered", "grep", json!({"pattern": "needle = 4321;", "literal": true})),
+        ("glob-remembered", "glob", json!({"pattern": "**/*3.rs"})),
+        ("list-remembered", "list_dir", json!({})),
+        ("outline-remembered", "outline", json!({"path": "d3/f3.rs"})),
     ];
     let measure = |(id, tool, arguments): (&'static str, &'static str, Value)| {
         let (scratch, desk, store, arguments) =

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::Bench;
 
-const FILES: [&str; 4] = ["a.txt", "b.txt", "sub/c.txt", "sub/deep/d.txt"];
-const FIXTURE: &str = "//- /a.txt\none x\n//- /b.txt\ntwo\n//- /sub/c.txt\nthree x\n//- /sub/deep/d.txt\nfour x\n";
+const FILES: [&str; 5] = ["a.txt", "b.txt", "sub/c.txt", "sub/deep/d.txt", "e.rs"];
+const FIXTURE: &str =
+    "//- /a.txt\none x\n//- /b.txt\ntwo\n//- /sub/c.txt\nthree x\n//- /sub/deep/d.txt\nfour x\n//- /e.rs\nfn x() {}\n";
 const TTL: Duration = Duration::from_secs(300);
 
 /// Which paths changed on disk, as somebody who watches the tree would say it.
@@ -163,6 +164,18 @@ fn a_keystroke_ends_what_was_found_in_its_file_and_nothing_else() {
     all([HIT, HIT, STALE, STALE, STALE, STALE]);
 }
 
+#[cfg(feature = "grammars")]
+#[test]
+fn an_outline_is_remembered_until_its_file_changes() {
+    let memory = Memory::new();
+    memory.bench.open("e.rs", "fn one() {}\n");
+    let ask = || memory.asked("outline", json!({"path": "e.rs"}));
+    assert_eq!((ask(), ask()), (NEW, HIT));
+    memory.type_into("e.rs", "fn two() {}\n", 2);
+    assert_eq!((ask(), ask()), (STALE, HIT));
+    assert!(memory.bench.ok("outline", json!({"path": "e.rs"})).contains("fn two()"));
+}
+
 #[test]
 fn the_order_of_keys_and_spaces_make_no_other_call_and_other_rules_do() {
     let memory = Memory::new();
@@ -250,7 +263,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const QUESTIONS: usize = 16;
+const QUESTIONS: usize = 18;
 
 fn question(number: usize) -> (&'static str, Value) {
     match number {
@@ -263,6 +276,7 @@ fn question(number: usize) -> (&'static str, Value) {
         12 => ("glob", json!({"pattern": "**/*.txt"})),
         13 => ("glob", json!({"pattern": "*.txt", "path": "sub/deep"})),
         14 => ("list_dir", json!({"depth": 3})),
+        15..17 => ("outline", json!({"path": "e.rs"})),
         _ => ("list_dir", json!({"path": "sub"})),
     }
 }
