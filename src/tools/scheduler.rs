@@ -6,8 +6,10 @@
 //! deadline or panics: `ticket` sees to that.
 //!
 //! A hand-over to another thread costs more than many a call. So a thread that has ended a call goes on with the next
-//! one that can start, and a result that is remembered is given where it is asked for.
+//! one that can start, `hands` says when another one is worth its waking, and a result that is remembered is given where
+//! it is asked for.
 
+mod hands;
 mod queue;
 mod ticket;
 mod work;
@@ -25,8 +27,9 @@ use super::output::Output;
 use super::tool::{Cancel, Planned, ToolError};
 use crate::ids::RunId;
 
+use self::hands::Bench;
 use self::queue::{Key, Queue};
-use self::work::Job;
+use self::work::{Job, Shift};
 
 pub use self::queue::Class;
 pub use self::ticket::Ticket;
@@ -164,9 +167,13 @@ pub struct Counts {
     pub failed: usize,
 }
 
+fn cores() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 fn slots(max_parallel: usize) -> usize {
     match max_parallel {
-        0 => available_parallelism().map_or(1, std::num::NonZero::get),
+        0 => cores(),
         slots => slots.min(MAX_SLOTS),
     }
 }
@@ -179,7 +186,9 @@ impl Scheduler {
     /// A scheduler that runs `max_parallel` calls at a time (0: as many as there are cores; 1: strictly one after
     /// the other, in the order of submission).
     pub fn new(max_parallel: usize) -> Self {
-        Self(Arc::new(Shared { queue: Mutex::new(Queue::new(slots(max_parallel))), counters: Counters::default() }))
+        let queue = Mutex::new(Queue::new(slots(max_parallel)));
+        let bench = Mutex::new(Bench::new(cores()));
+        Self(Arc::new(Shared { queue, bench, counters: Counters::default() }))
     }
 
     /// Runs so many calls at a time from the next one on; what runs goes on.
@@ -261,6 +270,7 @@ impl fmt::Debug for Scheduler {
 
 struct Shared {
     queue: Mutex<Queue<Box<Job>>>,
+    bench: Mutex<Bench<Shift>>,
     counters: Counters,
 }
 

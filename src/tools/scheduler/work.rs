@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::super::cache::{Memo, Results, Upset};
 use super::super::tool::{Cancel, ToolError, ToolResult, Work};
+use super::hands::{Bench, Call, MOMENT};
 use super::queue::{Class, Key, Left};
 use super::ticket::{Cell, cancelled, never_began};
 use super::{Begun, Ended, Finished, Shared};
@@ -112,7 +113,7 @@ impl Drop for Running {
 }
 
 /// Work for a thread, ready to begin.
-struct Shift {
+pub(super) struct Shift {
     running: Running,
     work: Box<dyn FnOnce(&Cancel) -> ToolResult + Send>,
     memo: Option<Memo>,
@@ -134,26 +135,73 @@ impl Shift {
     }
 }
 
+/// A thread that was called. If it never runs, the runtime is going down, and what it was called for ends unanswered
+/// by work.
+struct Hand {
+    shared: Arc<Shared>,
+    call: Call,
+    came: bool,
+}
+
+impl Hand {
+    /// Works for as long as there is something to do.
+    fn work(mut self, runtime: &Handle) {
+        if self.call == Call::Late {
+            std::thread::sleep(MOMENT);
+        }
+        self.came = true;
+        let shared = &self.shared;
+        shared.bench().come(self.call);
+        loop {
+            let (shift, call) = {
+                let mut bench = shared.bench();
+                let shift = bench.take();
+                (shift, bench.call())
+            };
+            shared.send_for(call, runtime);
+            let Some(shift) = shift else { return };
+            shift.work();
+            shared.begin_all();
+        }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        if !self.came {
+            let left = self.shared.bench().give_up(self.call);
+            drop(left);
+        }
+    }
+}
+
 impl Shared {
     /// Starts every call that can start.
     pub(super) fn advance(self: &Arc<Self>) {
-        while let Some(shift) = self.next_shift() {
-            let (shared, runtime) = (self.clone(), shift.runtime.clone());
-            runtime.spawn_blocking(move || shared.work_through(shift));
+        if let Some(runtime) = self.begin_all() {
+            let call = self.bench().call();
+            self.send_for(call, &runtime);
         }
     }
 
-    /// Works on a thread for as long as there is something to do.
-    fn work_through(self: &Arc<Self>, shift: Shift) {
-        let mut next = Some(shift);
-        while let Some(shift) = next {
-            shift.work();
-            next = self.next_shift();
-            // More may have become free than this thread can do.
-            if next.is_some() {
-                self.advance();
-            }
+    /// Begins every call that can start, and lays down what needs a thread; gives the runtime that has one.
+    fn begin_all(self: &Arc<Self>) -> Option<Handle> {
+        let mut runtime = None;
+        while let Some(shift) = self.next_shift() {
+            runtime = Some(shift.runtime.clone());
+            self.bench().put(shift);
         }
+        runtime
+    }
+
+    fn send_for(self: &Arc<Self>, call: Option<Call>, runtime: &Handle) {
+        let Some(call) = call else { return };
+        let (hand, inner) = (Hand { shared: self.clone(), call, came: false }, runtime.clone());
+        runtime.spawn_blocking(move || hand.work(&inner));
+    }
+
+    fn bench(&self) -> MutexGuard<'_, Bench<Shift>> {
+        self.bench.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins calls in turn until one needs a thread.
