@@ -25,11 +25,13 @@ const BUFFER: usize = 64 << 10;
 /// A larger file is read once for several searches if it is not larger than this, in bytes.
 const MAX_HELD: usize = 8 << 20;
 
-/// Files a thread takes at a time: enough that taking them costs nothing, few enough that the end is even.
+/// Files a thread takes at a time: enough that taking them costs nothing, few enough that the end is even. The first
+/// portions are smaller, each twice the one before: the first matches are often in the first files, and a portion is
+/// searched to its end.
 const PORTION: usize = 16;
 
-/// So many portions are searched on the calling thread alone: to start another one costs more.
-const ALONE: usize = 2;
+/// So many portions, some thirty files, are searched on the calling thread alone: to start another one costs more.
+const ALONE: usize = 5;
 
 /// Files that nobody wants, between two looks at the clock.
 const PASSED: usize = 64;
@@ -198,8 +200,9 @@ impl<'a> Pass<'a> {
         portion.len = 0;
         portion.number = feed.portions;
         feed.portions += 1;
+        let most = 1 << portion.number.min(PORTION.ilog2() as usize);
         let mut passed = 0;
-        while portion.len < PORTION && !self.is_over() {
+        while portion.len < most && !self.is_over() {
             let rel = &mut portion.rels[portion.len];
             if !(feed.next)(rel) {
                 feed.over = true;
