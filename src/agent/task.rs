@@ -144,7 +144,7 @@ impl Task {
         let context = ToolContext {
             workspace: services.workspace.clone(),
             run: self.run.clone(),
-            limits: limits(&self.config),
+            limits: ToolLimits::of(&self.config.tools),
             diagnostics: services.diagnostics.clone(),
             parses,
             denied: policy::denied(&self.config.permissions).into(),
@@ -172,7 +172,7 @@ impl Task {
     fn results(&self) -> Results {
         let ttl = Duration::from_millis(self.config.tools.cache_ttl_ms);
         let rules = policy::denied(&self.config.permissions);
-        let setting = format!("{:?} {rules:?}", limits(&self.config));
+        let setting = format!("{:?} {rules:?}", ToolLimits::of(&self.config.tools));
         let lists = self.services.lists.clone();
         let clock = move |path: &WsPath| lists.generation(path);
         self.services.results.for_run(ttl, setting, Arc::new(clock))
@@ -267,11 +267,6 @@ impl Task {
 
 fn changes(file: &StagedFile) -> bool {
     file.kind != StagedKind::Edited || file.before != file.after
-}
-
-fn limits(config: &Config) -> ToolLimits {
-    // Searching keeps a core busy: as many threads as cores, unless there are to be fewer calls.
-    ToolLimits { threads: config.tools.max_parallel, ..ToolLimits::of(&config.tools) }
 }
 
 /// The outcome of a run that panicked.

@@ -194,9 +194,21 @@ impl ToolsConfig {
         if self.max_parallel > 0 {
             return self.max_parallel;
         }
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        (4 * cores).clamp(8, 32)
+        (4 * cores()).clamp(8, 32)
     }
+
+    /// Threads of one search: as many as there are cores, unless fewer tools are to run at a time. So one at a time is
+    /// one thread in all.
+    pub fn threads(&self) -> usize {
+        match self.max_parallel {
+            0 => cores(),
+            most => most.min(cores()),
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
 section! {

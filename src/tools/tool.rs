@@ -129,6 +129,7 @@ impl ToolLimits {
             syntax: SyntaxLimits { reuse: config.cache_ttl_ms > 0, ..SyntaxLimits::default() },
             keep_lists: Duration::from_millis(config.cache_ttl_ms),
             command: Duration::from_millis(config.timeout_ms),
+            threads: config.threads(),
             ..Self::default()
         }
     }
@@ -399,6 +400,13 @@ impl fmt::Debug for Cancel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_call_at_a_time_is_one_thread_in_it_too_and_many_are_no_more_threads_than_cores() {
+        let threads = |max_parallel| ToolLimits::of(&ToolsConfig { max_parallel, ..ToolsConfig::default() }).threads;
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert_eq!((threads(1), threads(0), threads(256)), (1, cores, cores));
+    }
 
     #[tokio::test]
     async fn a_word_given_above_reaches_the_parts_and_not_the_other_way() {
