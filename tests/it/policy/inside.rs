@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use ropeway::paths::{Root, Roots};
 use ropeway::tools::sandbox::Level;
+use rustix::fd::OwnedFd;
+use rustix::fs::inotify;
 use serde_json::json;
 
 use super::lines::{self, Dice};
@@ -18,8 +20,8 @@ use crate::commands::{Place, command, outside};
 use crate::support::model::Turn;
 
 /// Runs, and lines in each.
-const RUNS: usize = 24;
-const LINES: usize = 10;
+const RUNS: usize = 40;
+const LINES: usize = 20;
 
 const FILES: [(&str, &str); 8] = [
     ("a.txt", "one\ntwo\nthree\n"),
@@ -52,6 +54,13 @@ fn snapshot(folders: &[&Path], own: &Path) -> BTreeMap<PathBuf, State> {
         all.insert(path, (found.mode(), found.nlink(), found.size(), times.0, times.1, times.2, text));
     }
     all
+}
+
+/// Whether something happened to what is watched.
+fn noticed(notices: &OwnedFd) -> bool {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(notices, &mut buffer);
+    std::iter::from_fn(|| reader.next().ok().map(|_| ())).count() > 0
 }
 
 #[test]
@@ -89,6 +98,12 @@ fn every_line_that_runs_without_a_question_leaves_everything_as_it_is_and_shows_
     let own = home.join(".local/state/ropeway");
     let look = || snapshot(&[&root, out.path(), &home], &own);
     let before = look();
+    // Files outside: not even opened, whatever is then shown of them.
+    let notices = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+    let what = inotify::WatchFlags::OPEN | inotify::WatchFlags::MODIFY | inotify::WatchFlags::ATTRIB;
+    for path in [out.path().to_owned(), out.path().join("canary.txt"), home.join(".netrc")] {
+        inotify::add_watch(&notices, path, what).unwrap();
+    }
     for _ in 0..RUNS {
         let chosen: Vec<String> = lines.by_ref().take(LINES).collect();
         place.bench.model.script([Turn::calls(chosen.iter().map(|line| command(line))), Turn::text("Done.")]);
@@ -103,7 +118,10 @@ fn every_line_that_runs_without_a_question_leaves_everything_as_it_is_and_shows_
             assert!(!result.contains(CANARY), "{line:?} shows what it must not: {result}");
             assert!(!result.contains("not run"), "{line:?} was not run: {result}");
         }
+        assert!(!noticed(&notices), "a file outside is opened by one of {chosen:#?}");
     }
+    std::fs::read(out.path().join("canary.txt")).unwrap();
+    assert!(noticed(&notices), "an opened file would have been noticed");
     let after = look();
     let changed: Vec<_> = after.iter().filter(|(path, state)| before.get(*path) != Some(*state)).collect();
     assert!(changed.is_empty() && after.len() == before.len(), "{changed:?}");

@@ -44,6 +44,8 @@ fn with_every_switch_off_the_model_hears_the_same_and_the_buffer_is_the_same() {
         json!({"tools": {"max_parallel": 1}}),
         json!({"agent": {"prefetch": false}}),
         json!({"tools": {"cache_ttl_ms": 0}}),
+        json!({"tools": {"grep": {"share": false}}}),
+        json!({"tools": {"preload": ["read_file", "grep"]}}),
         json!({"llm": {"http2": false}}),
         json!({"agent": {"stream_dispatch": false, "parallel_tools": false}, "tools": {"max_parallel": 1}}),
     ] {
