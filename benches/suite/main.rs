@@ -3,7 +3,7 @@
 //! Medians, with the spread from first to third quartile. Nothing here asserts: a slow machine is not a failed test.
 //! `cargo bench --bench suite -- NAME…` runs parts by the names of their files (`server`, `text`, `search`, `replay` …);
 //! `--json FILE` writes the rows; `RG` names ripgrep (15 is what the README compares with), `TREE` the tree to search
-//! (default: the sources of the dependencies, which every build has).
+//! (default: the sources of the dependencies, which every build has), `TUNACODE` a Python that has tunacode-cli 0.1.21.
 
 #![expect(
     clippy::disallowed_methods,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ropeway::config::EnvSnapshot;
@@ -71,6 +71,8 @@ pub fn measure(report: &mut Report) {
     drop(commands);
     report.beside("sandbox: /bin/true", "ms", Figure::of(program), plain, "");
     report.beside("sandbox: /bin/true by bash", "ms", Figure::of(shell), plain, "");
+    let gone = (0..3).map(|_| here.cancel(&here.commands(true)));
+    report.alone("sandbox: from a cancel to the end of what is deaf to it", "ms", Figure::of(gone), "≤ 2,500");
 
     let here = Place { context: context(&large), ..here };
     for (what, overlay, rounds) in [("overlay", true, ROUNDS), ("copy", false, COPIES)] {
@@ -117,7 +119,27 @@ impl Place<'_> {
         assert!(text.starts_with("[exit code 0"), "{text}");
         took
     }
+
+    /// Milliseconds from the word to the end of the last process.
+    fn cancel(&self, commands: &Commands) -> f64 {
+        let cwd = self.context.workspace.roots().resolve(".").expect("the root itself");
+        let wanted = Wanted { line: DEAF.to_owned(), cwd, limit: Duration::from_secs(60) };
+        let (cancel, word) = (Cancel::new(), OnceLock::new());
+        let heard = |_: &str| {
+            word.get_or_init(|| {
+                cancel.cancel();
+                std::time::Instant::now()
+            });
+        };
+        let ended = self.runtime.block_on(commands.run(&self.context, &wanted, &cancel, &heard));
+        assert!(ended.is_err(), "it was cancelled");
+        ms(word.get().expect("it was up").elapsed())
+    }
 }
+
+/// Starts processes that do not heed a signal, one of them in a session of its own, and waits.
+const DEAF: &str =
+    "trap '' TERM HUP INT; setsid sh -c 'trap \"\" TERM; sleep 60' & sleep 61 & echo up; while :; do sleep 62; done";
 
 fn context(root: &Path) -> ToolContext {
     let workspace = Workspace::new(Arc::new(Disk::new(DiskLimits::default())));

@@ -1,8 +1,10 @@
 //! Calls of tools through the scheduler: side by side and one after the other, with and without a memory, beside plain
 //! threads that do the same with no more than the standard library.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -112,6 +114,10 @@ pub fn measure(report: &mut Report) {
         report.beside(name, "ms", Figure::of(beside), ("one slot", Figure::of(alone)), goal);
     }
 
+    if let Some(python) = std::env::var_os("TUNACODE") {
+        peer(report, &desk, &parallel, &mixed, (&python, &tree, &files[..8]));
+    }
+
     for mut remembered in tools::remembered().expect("a temporary folder") {
         let figure = remembered.figure(2_000).expect("a remembered result");
         report.alone(&remembered.name, remembered.unit, figure, "≤ 20 µs");
@@ -119,6 +125,24 @@ pub fn measure(report: &mut Report) {
     report.note(format!(
         "{slots} slots as by default; batches without a memory of results or texts; files in the page cache"
     ));
+}
+
+/// The mixed batch beside tunacode's tools in their parallel mode, which looks at 5,000 files at most.
+fn peer(
+    report: &mut Report,
+    desk: &Desk,
+    scheduler: &Scheduler,
+    mixed: &[Call],
+    (python, tree, files): (&OsStr, &Path, &[PathBuf]),
+) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/suite/tunacode.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(tree).arg("3").args(files).stderr(Stdio::null());
+    let output = command.output().expect("the Python that TUNACODE names runs");
+    let theirs: Vec<f64> = serde_json::from_slice(&output.stdout).expect("times of tunacode 0.1.21");
+    let ours = (0..=ROUNDS).map(|_| desk.time(|| desk.batch(scheduler, mixed))).skip(1);
+    let theirs = ("tunacode 0.1.21", Figure::of(theirs));
+    report.beside("mixed batch of 12", "ms", Figure::of(ours), theirs, "≤ 0.067 × tunacode");
 }
 
 impl Desk {
