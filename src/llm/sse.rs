@@ -38,6 +38,8 @@ pub struct Parser {
     line: Vec<u8>,
     /// The data of the event so far, without its last line end.
     data: Vec<u8>,
+    /// Bytes at its beginning that are none of it: a line that became the data had its field's name there.
+    skip: usize,
     has_data: bool,
     name: Vec<u8>,
     after_cr: bool,
@@ -97,7 +99,12 @@ impl Parser {
                 self.spill(&mut borrowed)?;
                 let mut own: Option<&[u8]> = None;
                 self.line_done(&line, &mut own, sink)?;
-                self.spill(&mut own)?;
+                // A value is the end of its line, and megabytes are not copied where the buffers can change places.
+                if let Some(len) = own.map(<[u8]>::len) {
+                    self.skip = line.len() - len;
+                    self.has_data = true;
+                    std::mem::swap(&mut self.data, &mut line);
+                }
                 line.clear();
                 line.shrink_to(KEEP);
                 self.line = line;
@@ -233,12 +240,13 @@ impl Parser {
         let name = std::str::from_utf8(&self.name).unwrap_or("");
         let result = match borrowed.take() {
             Some(data) => sink(name, data),
-            None if self.has_data => sink(name, &self.data),
+            None if self.has_data => sink(name, &self.data[self.skip..]),
             None => Ok(()),
         };
         self.name.clear();
         self.data.clear();
         self.data.shrink_to(KEEP);
+        self.skip = 0;
         self.has_data = false;
         result
     }
