@@ -105,7 +105,8 @@ pub(super) struct Decoder {
     /// The parts for the echo, with commas between them.
     parts: String,
     finish: Option<String>,
-    usage: Option<Usage>,
+    /// As it came last: each chunk brings it anew, and only the last one counts.
+    usage: String,
     done: bool,
 }
 
@@ -117,13 +118,14 @@ impl Decoder {
     fn part(&mut self, raw: &RawValue, out: &mut Vec<StreamEvent>) -> Result<(), Failure> {
         let part: Part<'_> = serde_json::from_str(raw.get()).map_err(|error| bad_event(&error))?;
         let signed = part.thought_signature.is_some_and(|signature| signature.get() != "null");
+        let mended = mend(raw.get());
         let mut shown = String::new();
         if let Some(text) = &part.text {
             let thought = part.thought == Some(true);
             let piece = if thought { self.thinking.push(&text.0) } else { self.text.push(&text.0) };
             if let Some(piece) = piece {
                 // The text is needed again only where the part must be written anew.
-                if matches!(mend(raw.get()), Cow::Owned(_)) {
+                if matches!(mended, Cow::Owned(_)) {
                     shown.clone_from(&piece);
                 }
                 out.push(if thought { StreamEvent::Thinking(piece) } else { StreamEvent::Text(piece) });
@@ -144,14 +146,13 @@ impl Decoder {
         }
         let empty = part.text.as_ref().is_some_and(Wtf::is_empty) && part.function_call.is_none();
         if signed || !empty {
-            self.keep(raw, part.text.is_some().then_some(&*shown));
+            self.keep(mended, part.text.is_some().then_some(&*shown));
         }
         Ok(())
     }
 
     /// Keeps a part for the echo.
-    fn keep(&mut self, raw: &RawValue, text: Option<&str>) {
-        let mended = mend(raw.get());
+    fn keep(&mut self, mended: Cow<'_, str>, text: Option<&str>) {
         let part = match (&mended, text) {
             (Cow::Owned(whole), Some(text)) => replace(whole, vec![("text", quote(text))]).map_or(mended, Cow::Owned),
             _ => mended,
@@ -196,6 +197,18 @@ impl Decoder {
         Ok(())
     }
 
+    fn usage(&self) -> Option<Usage> {
+        let usage: WireUsage = serde_json::from_str(&self.usage).ok()?;
+        let sum = |a: Option<u64>, b: Option<u64>| a.unwrap_or(0).saturating_add(b.unwrap_or(0));
+        Some(Usage {
+            input_tokens: sum(usage.prompt_token_count, usage.tool_use_prompt_token_count),
+            cached_tokens: usage.cached_content_token_count.unwrap_or(0),
+            cache_write_tokens: 0,
+            output_tokens: sum(usage.candidates_token_count, usage.thoughts_token_count),
+            reasoning_tokens: usage.thoughts_token_count.unwrap_or(0),
+        })
+    }
+
     fn stop(&self, reason: &str) -> Stop {
         match reason {
             "MAX_TOKENS" => Stop::Length,
@@ -233,16 +246,9 @@ impl Decode for Decoder {
         if chunk.error.is_some_and(|error| error.get() != "null") {
             return Err(classify(None, &HeaderMap::new(), data));
         }
-        if let Some(usage) = chunk.usage_metadata.and_then(|usage| serde_json::from_str::<WireUsage>(usage.get()).ok())
-        {
-            let sum = |a: Option<u64>, b: Option<u64>| a.unwrap_or(0).saturating_add(b.unwrap_or(0));
-            self.usage = Some(Usage {
-                input_tokens: sum(usage.prompt_token_count, usage.tool_use_prompt_token_count),
-                cached_tokens: usage.cached_content_token_count.unwrap_or(0),
-                cache_write_tokens: 0,
-                output_tokens: sum(usage.candidates_token_count, usage.thoughts_token_count),
-                reasoning_tokens: usage.thoughts_token_count.unwrap_or(0),
-            });
+        if let Some(usage) = chunk.usage_metadata {
+            self.usage.clear();
+            self.usage.push_str(usage.get());
         }
         for candidate in
             chunk.candidates.iter().flat_map(Few::iter).filter(|one| one.index.is_none_or(|index| index == 0))
@@ -282,7 +288,7 @@ impl Decode for Decoder {
             id: None,
             raw: raw.map(Arc::from),
         };
-        let response = Response { turn, stop: self.stop(&reason), usage: self.usage, ..Response::default() };
+        let response = Response { turn, stop: self.stop(&reason), usage: self.usage(), ..Response::default() };
         out.push(StreamEvent::Done(Box::new(response)));
         Ok(())
     }
