@@ -2,6 +2,7 @@
 //! servers are known to bend them, and mutated at random. The rules are those of the notes on providers, section 1.
 
 mod anthropic;
+mod frames;
 mod google;
 mod hostile;
 mod ollama;

@@ -39,6 +39,22 @@ pub fn check(kind: ProviderKind, api: &str, data: &[u8]) {
     assert_eq!(whole, pieces);
     let parsed = read(&provider, stream, stream.len().max(1), true);
     assert_eq!(whole, parsed);
+    let mixed = mixed(stream, size);
+    assert_eq!(read(&provider, &mixed, mixed.len(), false), read(&provider, &mixed, mixed.len(), true));
+}
+
+/// The events of a stream in another order, each of them several times: what is remembered of one must not tell of
+/// another.
+fn mixed(stream: &[u8], seed: u8) -> Vec<u8> {
+    let lines: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').filter(|line| line.contains(&b'{')).take(24).collect();
+    let mut state = u32::from(seed) + 1;
+    let mut mixed = Vec::new();
+    for _ in 0..3 * lines.len() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        mixed.extend_from_slice(lines[(state >> 16) as usize % lines.len()]);
+        mixed.extend_from_slice(b"\n\n");
+    }
+    mixed
 }
 
 const NEVER: std::time::Duration = std::time::Duration::from_secs(1);
@@ -51,7 +67,7 @@ fn read(provider: &ProviderConfig, stream: &[u8], size: usize, parse_each: bool)
     }
     let mut reader = Reader::new(decoder);
     let mut events = Vec::new();
-    let fed = stream.chunks(size).try_for_each(|chunk| reader.feed(chunk, &mut events));
+    let fed = stream.chunks(size.max(1)).try_for_each(|chunk| reader.feed(chunk, &mut events));
     let ended = fed.and_then(|()| reader.end(&mut events));
     let mut read =
         Read { text: String::new(), thinking: String::new(), calls: Vec::new(), ended_well: ended.is_ok() };
