@@ -1,6 +1,6 @@
 //! The client over TLS: which protocol is agreed on, who is trusted, and what becomes of a connection.
 
-use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -20,7 +20,7 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use ropeway::config::ProviderConfig;
 use ropeway::llm::{Client, ClientSettings, LlmErrorKind, StreamEvent};
 
-use super::{ask, drain, hello, provider, quiet, settings};
+use super::{Notices, ask, drain, hello, provider, quiet, settings};
 use crate::support::model::{Model, Protocol, openai};
 
 /// What a request was: its connection, counted from 1, and the version of HTTP.
@@ -33,6 +33,8 @@ struct Server {
     seen: Seen,
     /// Answers that were begun and wait to be gone on with, where the test wants that.
     open: mpsc::UnboundedReceiver<Sender<Bytes>>,
+    /// Takes all connections out of use once what goes on there is over.
+    leave: Arc<Notify>,
 }
 
 /// Answers at once, or leaves the answer to the test after its first word.
@@ -40,6 +42,8 @@ struct Server {
 enum Manner {
     AtOnce,
     Held,
+    /// Refuses the first stream, which nobody has looked at then, and answers the others.
+    RefusesFirst,
 }
 
 async fn serve(protocols: &[&[u8]], manner: Manner) -> Server {
@@ -57,8 +61,9 @@ async fn serve(protocols: &[&[u8]], manner: Manner) -> Server {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
     let (seen, (opened, open)) = (Seen::default(), mpsc::unbounded_channel());
+    let leave = Arc::<Notify>::default();
     let task = {
-        let seen = Arc::clone(&seen);
+        let (seen, leave) = (Arc::clone(&seen), Arc::clone(&leave));
         async move {
             let connections = AtomicUsize::new(0);
             loop {
@@ -66,18 +71,24 @@ async fn serve(protocols: &[&[u8]], manner: Manner) -> Server {
                 stream.set_nodelay(true).unwrap();
                 let number = connections.fetch_add(1, Ordering::SeqCst) + 1;
                 let (acceptor, seen, opened) = (acceptor.clone(), Arc::clone(&seen), opened.clone());
+                let leave = Arc::clone(&leave);
                 spawn(async move {
                     // Who does not trust us goes away here.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(|request| answer(request, number, seen.clone(), opened.clone(), manner));
                     let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+                    tokio::select! {
+                        _ = connection.as_mut() => return,
+                        () = leave.notified() => connection.as_mut().graceful_shutdown(),
+                    }
+                    let _ = connection.await;
                 });
             }
         }
     };
     spawn(task);
-    Server { url, certificate, seen, open }
+    Server { url, certificate, seen, open, leave }
 }
 
 #[expect(clippy::disallowed_methods, reason = "ends with the runtime of its test")]
@@ -91,13 +102,16 @@ async fn answer(
     seen: Seen,
     opened: mpsc::UnboundedSender<Sender<Bytes>>,
     manner: Manner,
-) -> Result<Response<Channel<Bytes>>, Infallible> {
+) -> Result<Response<Channel<Bytes>>, h2::Error> {
     seen.lock().unwrap().push((number, request.version()));
+    if manner == Manner::RefusesFirst && seen.lock().unwrap().len() == 1 {
+        return Err(h2::Reason::REFUSED_STREAM.into());
+    }
     let _ = request.into_body().collect().await;
     let (mut body, channel) = Channel::new(16);
     let mut send = |text: String| body.try_send(Frame::data(Bytes::from(text))).ok().unwrap();
     send(openai::text("a"));
-    if manner == Manner::AtOnce {
+    if manner != Manner::Held {
         send(openai::finish("stop"));
         send(openai::done());
     } else {
@@ -184,4 +198,39 @@ async fn a_cancelled_answer_of_http_2_ends_at_the_server_and_leaves_the_connecti
     drop(body);
     assert_eq!(drain(&mut stream).await.unwrap().1.turn.text, "a");
     assert!(server.seen().iter().all(|(connection, _)| *connection == 1), "{:?}", server.seen());
+}
+
+#[tokio::test]
+async fn an_answer_outlives_the_goaway_of_its_connection_and_the_next_request_is_not_troubled() {
+    let mut server = serve(&[b"h2"], Manner::Held).await;
+    let (client, provider, notices) = (server.trusting(settings()), server.provider(), Notices::default());
+    let notify = |notice| notices.take(notice);
+    for round in 1..=3 {
+        let mut stream = client.stream(&provider, &hello(), &notify).await.unwrap();
+        let mut body = server.open.recv().await.unwrap();
+        server.leave.notify_waiters();
+        // Both ends have heard of it by the time that this has made its way.
+        for _ in 0..50 {
+            body.send_data(Bytes::from_static(b": still here\n\n")).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for rest in [openai::finish("stop"), openai::done()] {
+            body.send_data(rest.into()).await.unwrap();
+        }
+        drop(body);
+        assert_eq!(drain(&mut stream).await.unwrap().1.turn.text, "a");
+        assert_eq!(server.seen().last(), Some(&(round, Version::HTTP_2)), "each has a connection of its own");
+    }
+    assert_eq!((client.counters().retries, notices.waits().len()), (0, 0), "unseen");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_refused_before_anybody_looked_at_it_is_opened_again_unseen() {
+    let server = serve(&[b"h2"], Manner::RefusesFirst).await;
+    let (client, notices) = (server.trusting(settings()), Notices::default());
+    let notify = |notice| notices.take(notice);
+    let (provider, hello) = (server.provider(), hello());
+    let mut stream = client.stream(&provider, &hello, &notify).await.unwrap();
+    assert_eq!(drain(&mut stream).await.unwrap().1.turn.text, "a");
+    assert_eq!((server.seen().len(), notices.waits().len()), (2, 0));
 }
