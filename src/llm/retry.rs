@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::llm::LlmErrorKind;
 use crate::llm::failure::{Again, Failure};
 
 /// A wait longer than this is put to the user, who may stop it.
@@ -83,7 +84,8 @@ pub enum Decision {
 /// Decides after attempt number `attempt` (from 1). `sample` is a random number in [0, 1).
 pub fn decide(failure: &Failure, hints: Hints, attempt: u32, max_retries: u32, sample: f64) -> Decision {
     let worth = hints.should_retry.unwrap_or(failure.again != Again::Never);
-    if !worth {
+    // What does not fit will not fit the next time either, whatever a header says.
+    if !worth || failure.error.kind == LlmErrorKind::ContextOverflow {
         return Decision::GiveUp;
     }
     let asked = hints.wait.or(failure.retry_after);
@@ -193,6 +195,7 @@ mod tests {
             Decision::Retry { wait: ms(500) }
         );
         assert_eq!(decide(&status(429), hints(&[("retry-after", "7")]), 1, 4, 0.9), Decision::Retry { wait: ms(7000) });
+        assert_eq!(decide(&status(413), hints(&[("x-should-retry", "true")]), 1, 4, 0.0), Decision::GiveUp);
     }
 
     #[test]
