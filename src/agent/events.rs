@@ -1,7 +1,7 @@
 //! What a run tells the user's side while it works: events for those who asked, a line of progress for everyone.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::record::Log;
@@ -34,6 +34,17 @@ impl RunPhase {
     }
 }
 
+/// How a run stands, for the status.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    /// Number of the model call.
+    pub step: u32,
+    /// What it is at.
+    pub phase: RunPhase,
+    /// `PROVIDER/MODEL` that this call asks in place of the chosen one.
+    pub instead: Option<Arc<str>>,
+}
+
 /// The voice of one run.
 pub struct Events {
     run: RunId,
@@ -42,6 +53,7 @@ pub struct Events {
     started: Instant,
     step: AtomicU32,
     phase: AtomicU8,
+    instead: Mutex<Option<Arc<str>>>,
     log: Log,
 }
 
@@ -60,6 +72,7 @@ impl Events {
             started: Instant::now(),
             step: AtomicU32::new(0),
             phase: AtomicU8::new(0),
+            instead: Mutex::default(),
             log,
         }
     }
@@ -90,7 +103,14 @@ impl Events {
     /// The model is asked for the `step`th time.
     pub fn step(&self, step: u32) {
         self.step.store(step, Ordering::Relaxed);
+        *self.instead.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.phase(RunPhase::Thinking);
+    }
+
+    /// Another model than the chosen one is asked this time.
+    pub fn asks(&self, instead: Arc<str>) {
+        *self.instead.lock().unwrap_or_else(PoisonError::into_inner) = Some(instead);
+        self.host.status_changed();
     }
 
     /// The run is at something else now.
@@ -99,15 +119,16 @@ impl Events {
         self.host.status_changed();
     }
 
-    /// Number of the model call, and what the run is at.
-    pub fn pulse(&self) -> (u32, RunPhase) {
+    /// How the run stands.
+    pub fn pulse(&self) -> Pulse {
         let phase = match self.phase.load(Ordering::Relaxed) {
             1 => RunPhase::Acting,
             2 => RunPhase::Waiting,
             3 => RunPhase::Applying,
             _ => RunPhase::Thinking,
         };
-        (self.step.load(Ordering::Relaxed), phase)
+        let instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Pulse { step: self.step.load(Ordering::Relaxed), phase, instead }
     }
 
     /// When the run began.

@@ -20,7 +20,14 @@ pub(super) struct Patience(Option<BoxFuture<'static, Option<usize>>>);
 impl Patience {
     /// Tells of a retry; a long wait is put to the user.
     pub(super) fn retry(&mut self, host: &Arc<dyn Host>, events: &Events, notice: RetryNotice) {
-        let RetryNotice { attempt, wait, why } = notice;
+        let RetryNotice { attempt, wait, why, instead } = notice;
+        if let Some(model) = instead {
+            events.asks(model);
+        }
+        if attempt == 0 {
+            // Nothing failed, so there is nothing to tell but why nothing comes.
+            return events.doing(&why);
+        }
         if !wait.is_zero() {
             events.doing(&format!("waiting {}: {why}", spell(wait)));
         } else {

@@ -19,13 +19,13 @@ pub fn status(runs: &Runs) -> Value {
     count_caches(runs);
     let mut record = serde_json::to_value(services.metrics.numbers()).unwrap_or_default();
     record["state"] = json!(state(&active, runs.last_status()));
-    if let Some(model) = runs.chosen_model().or_else(|| services.config().model.clone()) {
-        record["model"] = json!(model.to_string());
+    // While another model stands in for the chosen one, it is the one to name.
+    let instead = active.iter().find_map(|run| run.pulse.instead.as_deref().map(str::to_owned));
+    let chosen = || runs.chosen_model().or_else(|| services.config().model.clone());
+    if let Some(model) = instead.or_else(|| chosen().map(|model| model.to_string())) {
+        record["model"] = json!(model);
     }
-    record["runs"] = active
-        .iter()
-        .map(|run| json!({"runId": run.run, "title": run.title, "step": run.step, "phase": run.phase.word()}))
-        .collect();
+    record["runs"] = active.iter().map(line).collect();
     record
 }
 
@@ -91,9 +91,19 @@ pub async fn stats(runs: &Runs) -> Value {
     record
 }
 
+/// What the status says of one run: of its model only where that is not the chosen one.
+fn line(run: &Active) -> Value {
+    let (run_id, title, pulse) = (&run.run, &run.title, &run.pulse);
+    let mut line = json!({"runId": run_id, "title": title, "step": pulse.step, "phase": pulse.phase.word()});
+    if let Some(model) = &pulse.instead {
+        line["model"] = json!(model);
+    }
+    line
+}
+
 /// The one word for all runs: what needs the user most comes first.
 fn state(active: &[Active], last: Option<Status>) -> &'static str {
-    let any = |phase: RunPhase| active.iter().any(|run| run.phase == phase);
+    let any = |phase: RunPhase| active.iter().any(|run| run.pulse.phase == phase);
     [RunPhase::Waiting, RunPhase::Applying, RunPhase::Acting, RunPhase::Thinking]
         .into_iter()
         .find(|phase| any(*phase))

@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::action;
 use super::approval::Approvals;
-use super::events::{Events, RunPhase};
+use super::events::{Events, Pulse};
 use super::history::History;
 use super::order::{Order, OrderError};
 use super::outcome::{Outcome, Status};
@@ -107,10 +107,8 @@ pub struct Active {
     pub run: RunId,
     /// What it is, for people.
     pub title: String,
-    /// Number of the model call.
-    pub step: u32,
-    /// What it is at.
-    pub phase: RunPhase,
+    /// How it stands.
+    pub pulse: Pulse,
 }
 
 impl Runs {
@@ -356,8 +354,7 @@ impl Runs {
         let state = self.state();
         let of = |run: &RunId| {
             let entry = state.runs.get(run).filter(|entry| entry.outcome.borrow().is_none())?;
-            let (step, phase) = entry.events.pulse();
-            Some(Active { run: run.clone(), title: entry.title.clone(), step, phase })
+            Some(Active { run: run.clone(), title: entry.title.clone(), pulse: entry.events.pulse() })
         };
         state.order.iter().filter_map(of).collect()
     }

@@ -101,7 +101,7 @@ impl Turn {
                     tokio::select! {
                         biased;
                         Some(notice) = self.notices.recv() => {
-                            self.retries += 1;
+                            self.retries += u32::from(notice.attempt > 0);
                             return Ok(Some(TurnEvent::Retry(notice)));
                         }
                         stream = opening => match stream {
@@ -119,7 +119,7 @@ impl Turn {
                 State::Streaming(stream) => {
                     // What was told while the stream was opened comes before what it says.
                     if let Ok(notice) = self.notices.try_recv() {
-                        self.retries += 1;
+                        self.retries += u32::from(notice.attempt > 0);
                         return Ok(Some(TurnEvent::Retry(notice)));
                     }
                     if let Some(why) = stream.take_broken_prefix() {
@@ -132,7 +132,7 @@ impl Turn {
                             (self.state, self.notices) = open(&self.client, &self.call);
                             self.retries += 1;
                             let why = format!("{}; the answer begins again", error.message);
-                            let notice = RetryNotice { attempt: 1, wait: Duration::ZERO, why };
+                            let notice = RetryNotice { attempt: 1, wait: Duration::ZERO, why, instead: None };
                             return Ok(Some(TurnEvent::Retry(notice)));
                         }
                         Err(error) => {

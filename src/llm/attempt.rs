@@ -27,6 +27,9 @@ const OVERLOADED: u32 = 2;
 /// How long a request is kept back in all because others failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A wait for a turn that a person notices, and is told the reason of.
+const NOTICED: Duration = Duration::from_secs(2);
+
 /// A failed attempt with what the provider said about the next.
 struct Failed {
     failure: Failure,
@@ -57,7 +60,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     fn tell(&self, attempt: u32, wait: Duration, why: String) {
         // Whoever asked may be gone; then nobody wants to know.
-        let _ = self.notices.send(RetryNotice { attempt, wait, why });
+        let _ = self.notices.send(RetryNotice { attempt, wait, why, instead: None });
     }
 }
 
@@ -85,8 +88,7 @@ impl Client {
             if let Some(next) = next
                 && peer.is_overloaded(&target.model)
             {
-                let why = format!("{origin} was overloaded a moment ago; asking {} instead", next.origin());
-                let _ = notices.send(RetryNotice { attempt: 1, wait: Duration::ZERO, why });
+                let _ = notices.send(replaced(&format!("{origin} was overloaded a moment ago"), next));
                 continue;
             }
             let codec = codec_of(&target.provider)?;
@@ -113,7 +115,7 @@ impl Client {
             Traffic::count(&asking.peer.traffic.failures);
             let error = asking.secrets.clean(error);
             let Some(next) = next.filter(|_| error.kind == LlmErrorKind::Overloaded) else { return Err(error) };
-            asking.tell(1, Duration::ZERO, format!("{}; asking {} instead", error.message, next.origin()));
+            let _ = notices.send(replaced(&error.message, next));
             skipped = Some(error);
         }
         // The last target is always asked, so an error was returned before.
@@ -205,7 +207,16 @@ impl Client {
         let Asking { provider, peer, codec, model, http, .. } = asking;
         let queued = Instant::now();
         // Four bytes make a token, more or less; the provider's own count comes with its next headers.
-        let permit = peer.pace.turn(asking.run, model, http.body.len() as u64 / 4).await;
+        let tokens = http.body.len() as u64 / 4;
+        let mut turn = std::pin::pin!(peer.pace.turn(asking.run, model, tokens));
+        let permit = match tokio::time::timeout(NOTICED, turn.as_mut()).await {
+            Ok(permit) => permit,
+            Err(_) => {
+                let (wait, what) = peer.pace.obstacle(model, tokens);
+                asking.tell(0, wait, format!("{}: {what}; waiting for a turn", provider.name));
+                turn.await
+            }
+        };
         let waited = queued.elapsed();
         peer.traffic.waited(waited);
         self.settings().metrics.record(Op::Queue, waited, true);
@@ -239,6 +250,12 @@ impl Client {
         peer.traffic.first_token.record(sent.elapsed(), true);
         Ok(live)
     }
+}
+
+/// That another model is asked, and why.
+fn replaced(why: &str, by: &Target) -> RetryNotice {
+    let by = by.origin();
+    RetryNotice { attempt: 1, wait: Duration::ZERO, why: format!("{why}; asking {by} instead"), instead: Some(by) }
 }
 
 /// The same request for another model.

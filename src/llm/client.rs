@@ -107,12 +107,14 @@ impl From<&Config> for ClientSettings {
 /// Told before each wait and each change of the model, so that the user knows why nothing comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryNotice {
-    /// The attempt that failed, from 1.
+    /// The attempt that failed, from 1; 0: none, but this one waits for its turn.
     pub attempt: u32,
     /// How long until the next.
     pub wait: Duration,
     /// What went wrong.
     pub why: String,
+    /// The model that is asked from here on, where it is another.
+    pub instead: Option<Arc<str>>,
 }
 
 /// A model and where it is.

@@ -224,6 +224,19 @@ impl Pace {
         }
     }
 
+    /// What keeps a request waiting, and for how long, as far as that is known.
+    pub(crate) fn obstacle(&self, model: &Arc<str>, tokens: u64) -> (Duration, &'static str) {
+        let (state, now) = (self.state(), Instant::now());
+        let ready = state.allowances.get(model).map_or(now, |allowance| allowance.ready_at(tokens, now));
+        if ready > now {
+            return (ready - now, "what it allows of requests or tokens is used up");
+        }
+        if state.running >= state.limit {
+            return (Duration::ZERO, "as many requests are under way as llm.max_concurrent allows");
+        }
+        (Duration::ZERO, "what llm.requests_per_second and llm.tokens_per_minute allow is used up")
+    }
+
     /// Lets go what may go; gives the moment to look again.
     fn pump(self: &Arc<Self>) -> Option<Instant> {
         loop {

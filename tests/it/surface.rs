@@ -7,6 +7,7 @@ mod burst;
 mod commands;
 mod context;
 mod failures;
+mod many;
 mod modes;
 mod patience;
 mod places;

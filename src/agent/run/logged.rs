@@ -23,7 +23,11 @@ impl Run<'_> {
     pub(super) fn heard(&mut self, event: &Result<Option<TurnEvent>, LlmError>) {
         let Some(reply) = &mut self.reply else { return };
         match event {
-            Ok(Some(TurnEvent::Retry(_))) => reply.again(),
+            Ok(Some(TurnEvent::Retry(notice))) => {
+                if notice.attempt > 0 {
+                    reply.again();
+                }
+            }
             Ok(Some(TurnEvent::Stream(event))) => {
                 reply.heard(event);
                 if let StreamEvent::Call { call, .. } = event {

@@ -55,12 +55,24 @@ fn another_model_is_asked_while_the_chosen_one_is_overloaded_and_the_user_is_tol
     let mut bench = Bench::start(&[], settings, |setup| setup);
     bench.model.answer_with(|request| {
         let busy = Turn::failure(503, &[("retry-after-ms", "1")], "");
-        Some(if request.body["model"] == "m" { busy } else { Turn::text("Done.") })
+        (request.body["model"] == "m").then_some(busy)
     });
     let run = bench.task("x");
     let told = |retry: &serde_json::Value| retry["why"].as_str().unwrap().contains("asking test/n instead");
     while !told(&bench.event(&run, "retry")) {}
+    let (request, reply) = bench.model.expect_blocking();
+    let status = |bench: &mut Bench, model: &str| {
+        let is_said = |status: &serde_json::Value| status["params"]["model"] == model;
+        bench
+            .editor
+            .wait_for("the model that is asked", |message| message["method"] == "ropeway/status" && is_said(message))
+    };
+    let shown = status(&mut bench, "test/n");
+    assert_eq!(shown["params"]["runs"][0]["model"], "test/n", "{shown}");
+    reply.play(&Turn::text("Done."), &request);
     assert_eq!(bench.finished(&run)["status"], "answered");
+    let shown = status(&mut bench, "test/m");
+    assert!(shown["params"]["runs"].as_array().unwrap().iter().all(|run| run.get("model").is_none()), "{shown}");
 }
 
 #[test]
