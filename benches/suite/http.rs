@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use ropeway::config::{ProviderConfig, ProviderKind, Timeouts};
-use ropeway::llm::{Client, ClientSettings, Message, Request, ResponseStream, StreamEvent};
+use ropeway::ids::RunId;
+use ropeway::llm::{Call, Client, ClientSettings, Message, Request, ResponseStream, StreamEvent};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -67,9 +68,9 @@ fn client(server: &Endless, http2: bool) -> Arc<Client> {
     Client::new(settings)
 }
 
-fn provider(url: &str) -> ProviderConfig {
+fn provider(url: &str) -> Arc<ProviderConfig> {
     let long = Duration::from_secs(60);
-    ProviderConfig {
+    Arc::new(ProviderConfig {
         name: "p".to_owned(),
         kind: ProviderKind::OpenAi,
         base_url: url.parse().expect("an address"),
@@ -79,7 +80,7 @@ fn provider(url: &str) -> ProviderConfig {
         headers: Vec::new(),
         timeouts: Timeouts { connect: long, first_byte: long, idle: long },
         options: serde_json::Map::new(),
-    }
+    })
 }
 
 fn request() -> Request {
@@ -95,8 +96,16 @@ fn request() -> Request {
     }
 }
 
-async fn open(client: &Arc<Client>, provider: &ProviderConfig, request: &Request) -> ResponseStream {
-    client.stream(provider, request, &|_| {}).await.expect("an answer")
+/// As a run asks.
+async fn open(client: &Arc<Client>, provider: &Arc<ProviderConfig>, request: &Request) -> ResponseStream {
+    let call = Call {
+        request: request.clone(),
+        provider: Arc::clone(provider),
+        fallback: Arc::from([]),
+        run: RunId::from("r"),
+        thread: None,
+    };
+    client.call(call, &|_| {}).await.expect("an answer")
 }
 
 async fn drain(stream: &mut ResponseStream) -> usize {

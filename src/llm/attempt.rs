@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use tokio::sync::broadcast;
 
 use crate::config::ProviderConfig;
 use crate::ids::RunId;
 use crate::llm::client::{Call, Client, RetryNotice, Target};
 use crate::llm::failure::{Again, Failure};
+use crate::llm::flight::Notices;
 use crate::llm::live::Live;
 use crate::llm::peer::Peer;
 use crate::llm::provider::{HttpRequest, Provider, codec_of};
@@ -44,23 +44,26 @@ impl From<Failure> for Failed {
 
 /// All that the attempts at one target share.
 struct Asking<'a> {
-    provider: &'a ProviderConfig,
+    provider: &'a Arc<ProviderConfig>,
     peer: Arc<Peer>,
     codec: &'static dyn Provider,
     model: Arc<str>,
     origin: Arc<str>,
     run: &'a RunId,
     http: HttpRequest,
-    secrets: Secrets,
-    notices: &'a broadcast::Sender<RetryNotice>,
+    notices: &'a Notices,
     /// Another model can be asked if this one is overloaded.
     replaceable: bool,
 }
 
 impl Asking<'_> {
     fn tell(&self, attempt: u32, wait: Duration, why: String) {
-        // Whoever asked may be gone; then nobody wants to know.
-        let _ = self.notices.send(RetryNotice { attempt, wait, why, instead: None });
+        self.notices.tell(RetryNotice { attempt, wait, why, instead: None });
+    }
+
+    /// The error as it may be shown.
+    fn clean(&self, error: LlmError) -> LlmError {
+        Secrets::of(self.provider).clean(error)
     }
 }
 
@@ -70,7 +73,7 @@ impl Client {
         self: Arc<Self>,
         call: Call,
         http: HttpRequest,
-        notices: broadcast::Sender<RetryNotice>,
+        notices: Arc<Notices>,
     ) -> Result<Live, LlmError> {
         let first = Target {
             provider: Arc::clone(&call.provider),
@@ -88,7 +91,7 @@ impl Client {
             if let Some(next) = next
                 && peer.is_overloaded(&target.model)
             {
-                let _ = notices.send(replaced(&format!("{origin} was overloaded a moment ago"), next));
+                notices.tell(replaced(&format!("{origin} was overloaded a moment ago"), next));
                 continue;
             }
             let codec = codec_of(&target.provider)?;
@@ -103,7 +106,6 @@ impl Client {
                 origin: Arc::clone(&origin),
                 run: &call.run,
                 http,
-                secrets: Secrets::of(&target.provider),
                 notices: &notices,
                 replaceable: next.is_some(),
                 peer,
@@ -113,9 +115,9 @@ impl Client {
                 Err(error) => error,
             };
             Traffic::count(&asking.peer.traffic.failures);
-            let error = asking.secrets.clean(error);
+            let error = asking.clean(error);
             let Some(next) = next.filter(|_| error.kind == LlmErrorKind::Overloaded) else { return Err(error) };
-            let _ = notices.send(replaced(&error.message, next));
+            notices.tell(replaced(&error.message, next));
             skipped = Some(error);
         }
         // The last target is always asked, so an error was returned before.
@@ -146,7 +148,7 @@ impl Client {
             }
             match decision {
                 Decision::Retry { wait } => {
-                    let why = asking.secrets.clean(failure.error.clone()).message;
+                    let why = asking.clean(failure.error.clone()).message;
                     let request_id = failure.error.request_id.as_deref();
                     tracing::debug!(attempt, ?wait, request_id, "retrying: {why}");
                     Traffic::count(&asking.peer.traffic.retries);
@@ -231,20 +233,22 @@ impl Client {
         let response = response?;
         let status = response.status().as_u16();
         peer.pace.observe(model, response.headers());
-        let head = response.headers().clone();
         let idle = provider.timeouts.idle;
         if !(200..300).contains(&status) {
+            let head = response.headers().clone();
             let body = read_error_body(response, idle).await;
             let failure = codec.error(status, &head, &body);
             return Err(Failed { failure, hints: Hints::read(&head, &body, SystemTime::now()) });
         }
-        let kind = head.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("").to_ascii_lowercase();
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        let kind = kind.to_ascii_lowercase();
         if kind.starts_with("text/html") || kind.starts_with("application/json") {
+            let head = response.headers().clone();
             let body = read_error_body(response, idle).await;
             return Err(not_a_stream(*codec, status, &head, &kind, &body).into());
         }
         let decoder = codec.decoder(Arc::clone(&asking.origin));
-        let mut live = Live::new(response, decoder, idle, asking.secrets.clone(), permit, &self.spares);
+        let mut live = Live::new(response, decoder, provider, permit, &self.spares);
         live.timing.first_byte = first_byte;
         live.first_event().await?;
         peer.traffic.first_token.record(sent.elapsed(), true);

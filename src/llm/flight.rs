@@ -9,18 +9,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 
 use crate::llm::answers::Key;
 use crate::llm::client::RetryNotice;
 use crate::llm::live::Live;
 use crate::llm::{LlmError, StreamEvent};
 
-/// Notices that a slow listener may miss none of.
-const NOTICES: usize = 64;
-
 /// Opens a stream; ends with its first event there.
 pub(crate) type Opening = BoxFuture<'static, Result<Live, LlmError>>;
+
+/// What was told while the call was opened, for all who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    told: Mutex<Vec<RetryNotice>>,
+    more: Notify,
+}
+
+impl Notices {
+    /// Tells all who wait.
+    pub(crate) fn tell(&self, notice: RetryNotice) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+        self.more.notify_waiters();
+    }
+
+    fn at(&self, place: usize) -> Option<RetryNotice> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
+    }
+
+    fn len(&self) -> usize {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
 
 enum Line {
     Opening(Opening),
@@ -44,7 +64,7 @@ pub(crate) struct Flight {
     line: tokio::sync::Mutex<Line>,
     log: Mutex<Log>,
     moved: Notify,
-    notices: broadcast::Sender<RetryNotice>,
+    notices: Arc<Notices>,
     /// One of them counts the usage.
     billed: AtomicBool,
     /// The whole answer is wanted at the end.
@@ -59,10 +79,10 @@ impl std::fmt::Debug for Flight {
 
 impl Flight {
     /// A call that `open` makes; it is given where to tell of its retries.
-    pub(crate) fn new(recorded: bool, open: impl FnOnce(broadcast::Sender<RetryNotice>) -> Opening) -> Arc<Self> {
-        let (notices, _) = broadcast::channel(NOTICES);
+    pub(crate) fn new(recorded: bool, open: impl FnOnce(Arc<Notices>) -> Opening) -> Arc<Self> {
+        let notices = Arc::<Notices>::default();
         Arc::new(Self {
-            line: tokio::sync::Mutex::new(Line::Opening(open(notices.clone()))),
+            line: tokio::sync::Mutex::new(Line::Opening(open(Arc::clone(&notices)))),
             log: Mutex::default(),
             moved: Notify::new(),
             notices,
@@ -96,10 +116,13 @@ impl Flight {
     /// # Errors
     /// What ended the call before its first event.
     pub(crate) async fn begun(&self, notify: &(dyn Fn(RetryNotice) + Sync)) -> Result<(), LlmError> {
-        let mut notices = self.notices.subscribe();
+        // Who joins later hears what is told from then on.
+        let mut heard = self.notices.len();
         loop {
             let moved = self.moved.notified();
-            while let Ok(notice) = notices.try_recv() {
+            let more = self.notices.more.notified();
+            while let Some(notice) = self.notices.at(heard) {
+                heard += 1;
                 notify(notice);
             }
             {
@@ -113,7 +136,7 @@ impl Flight {
             }
             tokio::select! {
                 biased;
-                Ok(notice) = notices.recv() => notify(notice),
+                () = more => {}
                 () = moved => {}
                 () = self.drive(|log| log.begun || log.ended.is_some()) => {}
             }

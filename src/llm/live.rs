@@ -4,10 +4,11 @@
 //! kept for the next one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use reqwest::Response;
 
+use crate::config::ProviderConfig;
 use crate::llm::failure::{Again, Failure};
 use crate::llm::pace::Permit;
 use crate::llm::provider::Decode;
@@ -33,11 +34,10 @@ pub(crate) struct Live {
     given: usize,
     /// What ended the stream; told after the events before it.
     failed: Option<Failure>,
-    idle: Duration,
+    provider: Arc<ProviderConfig>,
     last_event: Instant,
     received: usize,
     request_id: Option<String>,
-    secrets: Secrets,
     /// Whether a complete call was given: it may have been run.
     called: bool,
     may_restart: bool,
@@ -63,8 +63,7 @@ impl Live {
     pub(crate) fn new(
         response: Response,
         decoder: Box<dyn Decode>,
-        idle: Duration,
-        secrets: Secrets,
+        provider: &Arc<ProviderConfig>,
         permit: Permit,
         spares: &Arc<Spares>,
     ) -> Self {
@@ -79,11 +78,10 @@ impl Live {
             ready,
             given: 0,
             failed: None,
-            idle,
+            provider: Arc::clone(provider),
             last_event: Instant::now(),
             received: 0,
             request_id,
-            secrets,
             called: false,
             may_restart: false,
             permit: Some(permit),
@@ -132,7 +130,7 @@ impl Live {
             self.given = 0;
             if let Some(failure) = self.failed.take() {
                 self.may_restart = failure.again != Again::Never && !self.called;
-                let mut error = self.secrets.clean(failure.error);
+                let mut error = Secrets::of(&self.provider).clean(failure.error);
                 error.request_id = error.request_id.or_else(|| self.request_id.clone());
                 return Err(error);
             }
@@ -146,7 +144,7 @@ impl Live {
     /// Reads once and decodes what came. A failure is kept until the events before it are given.
     async fn fill(&mut self) {
         let Some(response) = &mut self.response else { return };
-        let chunk = match read(response, self.idle).await {
+        let chunk = match read(response, self.provider.timeouts.idle).await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => {
                 // Its connection may not be back yet.
@@ -175,7 +173,7 @@ impl Live {
             self.last_event = now;
             return;
         }
-        let silence = self.idle * SILENCE;
+        let silence = self.provider.timeouts.idle * SILENCE;
         if now - self.last_event > silence && !self.reader.is_done() {
             self.fail(Failure::new(
                 LlmErrorKind::Timeout,
