@@ -47,7 +47,8 @@ fn told(played: &Played) -> Result<u8> {
     for remark in &played.remarks {
         complain(&format!("note: {}", visible(remark)));
     }
-    let counts = format!("{} times staged, {} times delivered", played.staged, played.delivered);
+    let times = |count: usize| if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let counts = format!("staged {}, delivered {}", times(played.staged), times(played.delivered));
     if played.differences.is_empty() {
         complain(&format!("the same edits as recorded ({counts})"));
         return Ok(DONE);

@@ -30,7 +30,8 @@ const ARGUMENTS: usize = 160;
 /// Prints a run.
 pub(super) fn show(store: &Store, head: &RunHead) -> Result<u8> {
     let out = io::BufWriter::new(io::stdout().lock());
-    let mut page = Page { out, style: Style::stdout(), began: None, texts: HashMap::new(), seen: HashMap::new() };
+    let mut page =
+        Page { out, style: Style::stdout(), began: None, texts: HashMap::new(), seen: HashMap::new(), typing: None };
     page.head(head)?;
     for item in store.run(head)? {
         match item {
@@ -41,6 +42,7 @@ pub(super) fn show(store: &Store, head: &RunHead) -> Result<u8> {
             }
         }
     }
+    page.typed()?;
     if head.status.is_none() {
         page.plain(Ink::Bad, if head.live { "It still goes on." } else { "It was cut off here." })?;
     }
@@ -56,6 +58,17 @@ struct Page<W> {
     texts: HashMap<TextId, Arc<str>>,
     /// The user's text of each file, as far as it is known.
     seen: HashMap<String, Text>,
+    /// What was typed last, which goes on until something else is told.
+    typing: Option<Typing>,
+}
+
+/// Keys pressed in one file, one after the other.
+struct Typing {
+    path: String,
+    place: String,
+    from: u64,
+    to: u64,
+    changes: u64,
 }
 
 impl<W: Write> Page<W> {
@@ -87,6 +100,21 @@ impl<W: Write> Page<W> {
 
     /// Something that happened at a time.
     fn at(&mut self, record: u64, ink: Ink, what: &str) -> io::Result<()> {
+        self.typed()?;
+        self.line_at(record, ink, what)
+    }
+
+    /// What was typed up to here.
+    fn typed(&mut self) -> io::Result<()> {
+        let Some(Typing { path, place, from, to, changes }) = self.typing.take() else { return Ok(()) };
+        let much = match changes {
+            1 => String::new(),
+            _ => format!(", {changes} changes in {}", span(to.saturating_sub(from))),
+        };
+        self.line_at(from, Ink::You, &format!("you typed in {}{place}{much}", line(&path, WIDTH)))
+    }
+
+    fn line_at(&mut self, record: u64, ink: Ink, what: &str) -> io::Result<()> {
         let since = record.saturating_sub(self.began.unwrap_or(record));
         let time = format!("{:>10}", format!("{:.3} s", since as f64 / 1e6));
         let (time, what) = (self.style.paint(Ink::Dim, &time), self.style.paint(ink, what));
@@ -138,11 +166,20 @@ impl<W: Write> Page<W> {
             Event::Closed(place) => self.at(at, Ink::You, &format!("you closed {}", line(&place.path, WIDTH)))?,
             Event::Saved(place) => self.at(at, Ink::You, &format!("you saved {}", line(&place.path, WIDTH)))?,
             Event::Typed(typed) => {
-                let path = line(&typed.path, WIDTH);
                 let place = self.type_in(&typed.path, &typed.edits);
-                match typed.landed {
-                    true => self.at(at, Ink::Good, &format!("the editor applied the edits of {path}"))?,
-                    false => self.at(at, Ink::You, &format!("you typed in {path}{place}"))?,
+                match &mut self.typing {
+                    _ if typed.landed => {
+                        let path = line(&typed.path, WIDTH);
+                        self.at(at, Ink::Good, &format!("the editor applied the edits of {path}"))?;
+                    }
+                    Some(typing) if typing.path == typed.path => {
+                        typing.changes += 1;
+                        typing.to = at;
+                    }
+                    _ => {
+                        self.typed()?;
+                        self.typing = Some(Typing { path: typed.path, place, from: at, to: at, changes: 1 });
+                    }
                 }
             }
             Event::Response(response) => self.response(at, &response)?,
@@ -312,7 +349,8 @@ impl<W: Write> Page<W> {
             let edits = file.get("edits").and_then(Value::as_u64).unwrap_or_default();
             let left_out = file.get("conflicts").and_then(Value::as_array).map_or(0, Vec::len);
             let clash = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
-            self.quote(Ink::Dim, &format!("{}: {edits} edits{clash}", line(uri, 400)))?;
+            let edits = if edits == 1 { "1 edit".to_owned() } else { format!("{edits} edits") };
+            self.quote(Ink::Dim, &format!("{}: {edits}{clash}", line(uri, 400)))?;
         }
         Ok(())
     }

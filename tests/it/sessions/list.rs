@@ -66,6 +66,30 @@ fn a_run_is_listed_and_shown_and_exported_whole() {
 }
 
 #[test]
+fn what_is_typed_without_a_break_is_one_line() {
+    let mut it = Recorded::with(&[("a.rs", CODE), ("b.rs", CODE)]);
+    let (a, b) = (it.bench.open("a.rs"), it.bench.open("b.rs"));
+    let run = it.bench.run(json!({"action": "task", "prompt": "wait", "uri": a}));
+    let (request, reply) = it.bench.model.expect_blocking();
+    let call = Turn::calls([("read_file", json!({"path": "a.rs"})), ("read_file", json!({"path": "b.rs"}))]);
+    reply.play(&call, &request);
+    let (request, reply) = it.bench.model.expect_blocking();
+    for (uri, keys) in [(&a, 3), (&b, 1), (&a, 2)] {
+        (0..keys).for_each(|_| it.bench.editor.type_at(uri, 0, "x"));
+    }
+    // Answered behind what was typed.
+    it.bench.editor.command("ropeway.stats", json!({}));
+    reply.play(&Turn::text("Done."), &request);
+    it.bench.finished(&run);
+    it.quit();
+    let shown = it.sessions(&["show", &run]);
+    let typed: Vec<&str> = shown.out.lines().filter_map(|line| line.split_once("you typed in ")).map(|l| l.1).collect();
+    assert_eq!(typed.len(), 3, "{}", shown.out);
+    assert!(typed[0].starts_with("a.rs:1, 3 changes in "), "{typed:?}");
+    assert!(typed[1] == "b.rs:1" && typed[2].starts_with("a.rs:1, 2 changes in "), "{typed:?}");
+}
+
+#[test]
 fn a_run_is_seen_while_it_goes_on_and_beside_those_of_other_servers() {
     let mut it = Recorded::with(&[("a.rs", CODE)]);
     it.bench.model.script([Turn::text("One.")]);
