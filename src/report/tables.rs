@@ -39,7 +39,7 @@ pub fn steps(out: &mut String, story: &Story) {
         say::percent(sums.tokens.cached, sums.tokens.input),
         say::count(sums.tokens.output),
         sums.cost.map_or_else(|| "–".to_owned(), say::dollars),
-        story.calls.len(),
+        say::count(story.calls.len() as u64),
     );
     out.push_str("</section>\n");
 }
@@ -57,7 +57,7 @@ fn step(out: &mut String, story: &Story, at: usize, request: &Request) {
     let end = match &request.error {
         Some(error) => error.code.as_str(),
         None if request.abandoned => "nobody waited",
-        None => &request.stop,
+        None => ended(&request.stop),
     };
     let _ = writeln!(
         out,
@@ -73,6 +73,17 @@ fn step(out: &mut String, story: &Story, at: usize, request: &Request) {
         if overlap == 0 { dash() } else { say::time(overlap) },
         Text(end),
     );
+}
+
+/// What ended an answer, in words.
+fn ended(stop: &str) -> &str {
+    match stop {
+        "endTurn" => "end of the answer",
+        "toolCalls" => "tool calls",
+        "length" => "its length limit",
+        "contextWindow" => "a full window",
+        other => other,
+    }
 }
 
 /// Appends what the run changed.

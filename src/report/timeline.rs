@@ -14,10 +14,10 @@ use super::story::{Moment, Request, Story};
 const TRACK: u64 = 1_000;
 /// Height of a lane in pixels.
 const LANE: f64 = 22.0;
-/// Lanes of a row that are comfortable to look at.
-const COMFORTABLE: usize = 14;
 /// Lanes of a row at most.
 const MOST: usize = 48;
+/// Percent of the track behind which the label of a tick stands before it.
+const LATE: f64 = 96.0;
 /// Characters of a label, and pixels of one.
 const LABEL: usize = 34;
 const CHARACTER: u64 = 7;
@@ -40,8 +40,11 @@ struct Bar {
 /// Appends the timeline; where things are goes into `sheet`.
 pub fn write(out: &mut String, sheet: &mut Sheet, story: &Story) {
     let whole = story.whole();
-    let rows = [("Model", model(story)), ("Tools", tools(story)), ("You", you(story)), ("Edits", edits(story))];
-    let bars: usize = rows.iter().map(|(_, bars)| bars.len()).sum();
+    // Each with the lanes that it takes at most for the sake of its labels. Calls of the model follow one another, and
+    // in many lanes they would look as if they did not.
+    let rows =
+        [("Model", 3, model(story)), ("Tools", 14, tools(story)), ("You", 6, you(story)), ("Edits", 10, edits(story))];
+    let bars: usize = rows.iter().map(|(.., bars)| bars.len()).sum();
     let _ = write!(
         out,
         "<div class=\"bar-tools\"><p class=\"hint\" id=\"timeline-hint\">{} in {}. Each bar leads to its entry below.<span \
@@ -56,22 +59,31 @@ pub fn write(out: &mut String, sheet: &mut Sheet, story: &Story) {
     );
     for (index, at) in ticks(whole, 9).into_iter().enumerate() {
         sheet.rule(format_args!("#t{index}"), &[("left", share(at, whole), "%")]);
-        let _ = writeln!(out, "<span class=\"tick\" id=\"t{index}\">{}</span>", tick(at));
+        let class = if share(at, whole) > LATE { "tick late" } else { "tick" };
+        let _ = writeln!(out, "<span class=\"{class}\" id=\"t{index}\">{}</span>", tick(at));
     }
     out.push_str("</div>\n");
     let mut number = 0;
-    for (index, (name, bars)) in rows.iter().enumerate() {
-        if bars.is_empty() {
-            continue;
+    for (index, (name, comfortable, bars)) in rows.iter().enumerate() {
+        if !bars.is_empty() {
+            let canvas = Canvas { label: 0, least: 0, comfortable: *comfortable, most: MOST, whole };
+            row(out, sheet, (index, name), bars, canvas, &mut number);
         }
-        row(out, sheet, name, index, bars, whole, &mut number);
     }
     out.push_str("</div>\n</div>\n");
     legend(out, story);
     out.push_str("<div id=\"detail\" class=\"detail scripted\" role=\"region\" aria-label=\"The chosen bar\" tabindex=\"0\" hidden></div>\n");
 }
 
-fn row(out: &mut String, sheet: &mut Sheet, name: &str, index: usize, bars: &[Bar], whole: u64, number: &mut usize) {
+fn row(
+    out: &mut String,
+    sheet: &mut Sheet,
+    (index, name): (usize, &str),
+    bars: &[Bar],
+    canvas: Canvas,
+    number: &mut usize,
+) {
+    let Canvas { comfortable, whole, .. } = canvas;
     let pixel = whole.div_ceil(TRACK);
     let wanted = |bar: &Bar| (bar.label.chars().count() as u64 * CHARACTER + 14).saturating_mul(pixel);
     // Nothing can be read on hatching.
@@ -79,17 +91,17 @@ fn row(out: &mut String, sheet: &mut Sheet, name: &str, index: usize, bars: &[Ba
     let inside = |bar: &Bar| bar.parts.last().is_some_and(|last| fits(last, bar));
     let label = bars.iter().map(wanted).max().unwrap_or(0);
     let least = pixel.saturating_mul(4);
-    let canvas = Canvas { label, least, comfortable: COMFORTABLE, most: MOST, whole };
+    let canvas = Canvas { label, least, ..canvas };
     // At the right end there is no room for a label behind its bar: then it stands before it, where there is room for
     // labels at all.
     let late = |bar: &Bar| !inside(bar) && whole - bar.to < wanted(bar) && bar.from >= wanted(bar);
     let lay = |before: bool| {
         let start = |bar: &Bar| if before && late(bar) { bar.from - wanted(bar) } else { bar.from };
         let spans: Vec<Span> = bars.iter().map(|bar| Span { from: start(bar), to: bar.to }).collect();
-        pack(&spans, Canvas { comfortable: if before { usize::MAX } else { COMFORTABLE }, ..canvas })
+        pack(&spans, Canvas { comfortable: if before { usize::MAX } else { comfortable }, ..canvas })
     };
     let roomy = lay(true);
-    let has_room = roomy.lanes <= COMFORTABLE;
+    let has_room = roomy.lanes <= comfortable;
     let packed = if has_room { roomy } else { lay(false) };
     let before = |bar: &Bar| has_room && late(bar);
     sheet.rule(format_args!("#row{index}"), &[("height", packed.lanes as f64 * LANE + 10.0, "px")]);

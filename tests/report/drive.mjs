@@ -141,8 +141,14 @@ for (const file of pages) {
   await paper.page.emulateMedia({ media: 'print' });
   const ground = await paper.page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--card').trim());
   check(ground === '#ffffff', `${name}: on paper the ground is ${ground}`);
+  const heads = await paper.page.evaluate(() => [...document.querySelectorAll('table')].filter((table) => {
+    const top = (row) => row?.getBoundingClientRect().top;
+    const [head, foot, rows] = [top(table.tHead), top(table.tFoot), [...table.tBodies].flatMap((body) => [...body.rows]).map(top)];
+    return !rows.every((row) => (head === undefined || head < row) && (foot === undefined || row < foot));
+  }).length);
+  check(heads === 0, `${name}: on paper ${heads} tables have their head or foot among their rows`);
   await picture(paper.page, shot('print'));
-  await paper.page.pdf({ path: path.join(work, `${name}.pdf`), format: 'A4', printBackground: true, margin: { top: '12mm', bottom: '12mm', left: '12mm', right: '12mm' } });
+  await paper.page.pdf({ path: path.join(work, `${name}.pdf`), format: 'A4', printBackground: true, preferCSSPageSize: true });
   await paper.context.close();
   console.log(`${problems.length === 0 ? 'ok' : 'not ok'} ${name}`);
 }

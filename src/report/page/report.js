@@ -48,7 +48,7 @@
     const ticks = [];
     for (let n = first; n <= last; n += 1) {
       const tick = document.createElement('span');
-      tick.className = 'tick';
+      tick.className = (n * step) / whole > 0.96 ? 'tick late' : 'tick';
       tick.style.left = `${((n * step) / whole) * 100}%`;
       tick.textContent = tickText(n * step, step);
       ticks.push(tick);
