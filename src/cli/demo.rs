@@ -133,7 +133,7 @@ impl Show {
             Some(_) => None,
             None => {
                 let pace = if args.fast { Pace::FAST } else { Pace::HUMAN };
-                let player = Player::start(script::turns(), pace, tell.clone(), typing_done)
+                let player = Player::start(script::turns()?, pace, tell.clone(), typing_done)
                     .context("the played model finds no port to listen on")?;
                 configure(&mut server, &scratch, &player)?;
                 Some(player)

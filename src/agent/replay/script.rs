@@ -13,7 +13,7 @@ use super::Unplayable;
 use super::calls::Calls;
 use crate::agent::restore::said;
 use crate::ids::CallId;
-use crate::llm::{LlmError, Response};
+use crate::llm::{AssistantTurn, LlmError, Response};
 use crate::text::Text;
 use crate::tools::scheduler::Gate;
 use crate::trajectory::read::Item;
@@ -128,6 +128,11 @@ impl Script {
             reading.event(record.at, record.event)?;
         }
         reading.done()
+    }
+
+    /// What the model said, answer by answer; requests that failed have none.
+    pub fn said(&self) -> impl Iterator<Item = &AssistantTurn> {
+        self.answers.iter().filter_map(|answer| answer.as_ref().ok()).map(|answer| &answer.turn)
     }
 
     /// A recorded text.

@@ -19,12 +19,12 @@ impl Show {
             Played::Asked => self.timeline.asked(now),
             Played::Spoke => self.timeline.spoke(now),
             Played::Call { id, label } => {
-                self.timeline.call(now, id, label);
+                self.timeline.call(now, &id, &label);
                 if id == script::TYPING_STARTS {
                     self.typist.begin(Instant::now());
                 }
             }
-            Played::Written { id } => self.timeline.written(now, id),
+            Played::Written { id } => self.timeline.written(now, &id),
             Played::Done => self.timeline.done(now),
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::Happening;
 use super::script::{Step, Turn};
 
 /// What the player did, for the timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Played {
     /// A request came in.
     Asked,
@@ -25,14 +25,14 @@ pub enum Played {
     /// A call's first byte was sent.
     Call {
         /// Its name.
-        id: &'static str,
+        id: String,
         /// What the timeline shows.
-        label: &'static str,
+        label: String,
     },
     /// A call's last byte was sent.
     Written {
         /// Its name.
-        id: &'static str,
+        id: String,
     },
     /// The response is over.
     Done,
@@ -256,14 +256,14 @@ impl Stream<'_> {
                 }
             }
             Step::Call { id, tool, label, arguments } => {
-                self.shared.tell(Happening::Played(Played::Call { id, label }));
+                self.shared.tell(Happening::Played(Played::Call { id: id.clone(), label: label.clone() }));
                 self.delta(json!({"tool_calls": [{"index": index, "id": id, "type": "function",
                     "function": {"name": tool, "arguments": ""}}]}))?;
-                for piece in pieces(&arguments.to_string()) {
+                for piece in pieces(arguments) {
                     self.delta(json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))?;
                     self.token();
                 }
-                self.shared.tell(Happening::Played(Played::Written { id }));
+                self.shared.tell(Happening::Played(Played::Written { id: id.clone() }));
                 *index += 1;
             }
             Step::AwaitTyping => {
@@ -338,7 +338,7 @@ mod tests {
     fn player() -> (Player, Receiver<Happening>) {
         let (tell, told) = mpsc::channel();
         let (_, typed) = mpsc::channel();
-        (Player::start(script::turns(), Pace::FAST, tell, typed).unwrap(), told)
+        (Player::start(script::turns().unwrap(), Pace::FAST, tell, typed).unwrap(), told)
     }
 
     fn ask(player: &Player, request: &str) -> String {

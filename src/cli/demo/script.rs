@@ -1,25 +1,35 @@
-//! What the played model says: three responses, the same every time.
+//! What the played model says: the answers of a recorded run, read as `ropeway sessions replay` reads them.
 //!
-//! It reacts to nothing but the number of the response. Each response relies on what the real server's tools returned
-//! before, and the player checks that it is there: a played answer to results that never came would be a lie.
+//! `run.jsonl` is the recording of this very demo. The player reacts to nothing but the number of the response, so each
+//! response relies on what the real server's tools returned before, and the player checks that it is there: a played
+//! answer to results that never came would be a lie.
 
-use serde_json::{Value, json};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::agent::replay::Script;
+use crate::llm::{AssistantTurn, ToolCall};
+use crate::trajectory::read::Item;
+use crate::trajectory::record::Record;
+
+/// The recording, without what the model was told.
+const RECORDING: &str = include_str!("run.jsonl");
 
 /// One thing in a response.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Text for the user.
-    Say(&'static str),
+    Say(String),
     /// A tool call.
     Call {
         /// The provider's name for it.
-        id: &'static str,
+        id: String,
         /// The tool.
-        tool: &'static str,
+        tool: String,
         /// What the timeline shows while the call is being written.
-        label: &'static str,
-        /// Its arguments.
-        arguments: Value,
+        label: String,
+        /// Its arguments as the model wrote them.
+        arguments: String,
     },
     /// Speaks on once the user's typing is done, so that the typing is always in the middle of the run.
     AwaitTyping,
@@ -39,77 +49,65 @@ pub struct Turn {
 /// The call whose beginning starts the user's typing.
 pub const TYPING_STARTS: &str = "call_9";
 
-fn call(id: &'static str, tool: &'static str, label: &'static str, arguments: Value) -> Step {
-    Step::Call { id, tool, label, arguments }
+/// What a recording does not say about a response.
+struct Direction {
+    relies_on: &'static [&'static str],
+    slowness: u32,
+    /// Behind these words the user's typing is awaited.
+    awaits_typing: Option<&'static str>,
 }
 
-/// The replacements: file, then old and new text of each.
-type Replacements = &'static [(&'static str, &'static str)];
-
-const MONEY: Replacements = &[
-    ("exact.\"\"\"\n", "exact.\"\"\"\n\nfrom decimal import ROUND_HALF_UP, Decimal\n"),
-    (
-        "    return int(float(text) * 100)\n",
-        "    return nearest(Decimal(text) * 100)\n\n\ndef percent(cents, rate):\n    \"\"\"That many percent of an amount, \
-         to the nearest cent.\"\"\"\n    return nearest(Decimal(cents) * rate / 100)\n\n\ndef nearest(amount):\n    \
-         return int(amount.quantize(Decimal(1), ROUND_HALF_UP))\n",
-    ),
+const DIRECTIONS: [Direction; 3] = [
+    Direction { relies_on: &[], slowness: 24, awaits_typing: None },
+    Direction {
+        relies_on: &[
+            "int(float(text) * 100)",
+            "return int(total * (1 - self.discount / 100))",
+            "return int(net * PERCENT / 100)",
+        ],
+        slowness: 11,
+        awaits_typing: None,
+    },
+    Direction { relies_on: &["vat = tax.on(net)"], slowness: 16, awaits_typing: Some("in `money.nearest`; ") },
 ];
-const CART: Replacements =
-    &[("return int(total * (1 - self.discount / 100))", "return money.percent(total, 100 - self.discount)")];
-const TAX: Replacements = &[
-    ("PERCENT = 19\n", "from shop import money\n\nPERCENT = 19\n"),
-    ("return int(net * PERCENT / 100)", "return money.percent(net, PERCENT)"),
-];
-
-fn edit(id: &'static str, label: &'static str, path: &str, replacements: Replacements) -> Step {
-    let edits: Vec<Value> =
-        replacements.iter().map(|(old, new)| json!({"old_string": old, "new_string": new})).collect();
-    call(id, "edit_file", label, json!({"path": path, "edits": edits}))
-}
 
 /// The responses, in order.
-pub fn turns() -> Vec<Turn> {
-    vec![
-        Turn {
-            relies_on: &[],
-            slowness: 24,
-            steps: vec![
-                Step::Say("Seven cents are missing. I look wherever an amount is computed."),
-                call("call_1", "grep", "grep int\\(", json!({"pattern": "\\bint\\(", "glob": "**/*.py", "context": 2})),
-                call("call_2", "read_file", "read shop/receipt.py", json!({"path": "shop/receipt.py"})),
-                call("call_3", "read_file", "read shop/cart.py", json!({"path": "shop/cart.py"})),
-                call("call_4", "read_file", "read shop/money.py", json!({"path": "shop/money.py"})),
-                call("call_5", "read_file", "read shop/tax.py", json!({"path": "shop/tax.py"})),
-            ],
-        },
-        Turn {
-            relies_on: &[
-                "int(float(text) * 100)",
-                "return int(total * (1 - self.discount / 100))",
-                "return int(net * PERCENT / 100)",
-            ],
-            slowness: 11,
-            steps: vec![
-                Step::Say(
-                    "Prices, discount and tax each cut the fraction off. I round in one place and use it in all three.",
-                ),
-                call("call_6", "grep", "grep tax.on", json!({"pattern": "tax.on(", "literal": true})),
-                edit("call_7", "edit shop/money.py", "shop/money.py", MONEY),
-                edit("call_8", "edit shop/cart.py", "shop/cart.py", CART),
-                edit("call_9", "edit shop/tax.py", "shop/tax.py", TAX),
-            ],
-        },
-        Turn {
-            relies_on: &["vat = tax.on(net)"],
-            slowness: 16,
-            steps: vec![
-                Step::Say("Amounts are now rounded to the nearest cent, in `money.nearest`; "),
-                Step::AwaitTyping,
-                Step::Say("prices, discount and tax all go through it. The receipt comes to 56.80."),
-            ],
-        },
-    ]
+///
+/// # Errors
+/// The recording is not what the directions are for.
+pub fn turns() -> Result<Vec<Turn>> {
+    let read = |line: &str| Ok(Item::Record(Box::new(Record::parse(line.as_bytes())?)));
+    let records: serde_json::Result<Vec<Item>> = RECORDING.lines().map(read).collect();
+    let script = Script::read(records.context("the recording that the demo plays")?)?;
+    let said: Vec<&AssistantTurn> = script.said().collect();
+    ensure!(said.len() == DIRECTIONS.len(), "the recording that the demo plays holds {} answers", said.len());
+    Ok(said.into_iter().zip(&DIRECTIONS).map(|(said, direction)| turn(said, direction)).collect())
+}
+
+fn turn(said: &AssistantTurn, direction: &Direction) -> Turn {
+    let text = &*said.text;
+    let pause = direction.awaits_typing.and_then(|words| Some(text.find(words)? + words.len()));
+    let mut steps = match pause.map(|at| text.split_at(at)) {
+        Some((before, after)) => vec![Step::Say(before.into()), Step::AwaitTyping, Step::Say(after.into())],
+        None => vec![Step::Say(text.into())],
+    };
+    steps.extend(said.calls.iter().map(call));
+    Turn { relies_on: direction.relies_on, slowness: direction.slowness, steps }
+}
+
+fn call(call: &ToolCall) -> Step {
+    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+    let word = |key: &str| arguments.get(key).and_then(Value::as_str).unwrap_or_default();
+    let label = match &*call.name {
+        "grep" => format!("grep {}", word("pattern").trim_start_matches("\\b")),
+        name => format!("{} {}", name.trim_end_matches("_file"), word("path")),
+    };
+    Step::Call {
+        id: call.id.as_str().to_owned(),
+        tool: call.name.to_string(),
+        label,
+        arguments: call.arguments.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -118,11 +116,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_played_edits_make_the_expected_files_but_for_the_typed_line() {
-        for (path, replacements) in [("shop/money.py", MONEY), ("shop/cart.py", CART), ("shop/tax.py", TAX)] {
+    fn the_recorded_edits_make_the_expected_files_but_for_the_typed_line() {
+        let steps: Vec<Step> = turns().unwrap().into_iter().flat_map(|turn| turn.steps).collect();
+        let mut mended = Vec::new();
+        for step in &steps {
+            let Step::Call { tool, arguments, .. } = step else { continue };
+            let arguments: Value = serde_json::from_str(arguments).unwrap();
+            if tool != "edit_file" {
+                continue;
+            }
+            let path = arguments["path"].as_str().unwrap();
             let file = sample::file(path).unwrap();
             let mut text = file.before.to_owned();
-            for (old, new) in replacements {
+            let one = vec![arguments.clone()];
+            for edit in arguments["edits"].as_array().unwrap_or(&one) {
+                let (old, new) = (edit["old_string"].as_str().unwrap(), edit["new_string"].as_str().unwrap());
                 assert_eq!(text.matches(old).count(), 1, "{path}: {old}");
                 text = text.replace(old, new);
             }
@@ -131,13 +139,17 @@ mod tests {
                 text = text.replace(after, &format!("{after}\n        {}", sample::TYPED));
             }
             assert_eq!(text, file.after, "{path}");
+            mended.push(path.to_owned());
         }
+        assert_eq!(mended, ["shop/money.py", "shop/cart.py", "shop/tax.py"]);
+        assert!(steps.iter().any(|step| matches!(step, Step::AwaitTyping)));
+        assert!(steps.iter().any(|step| matches!(step, Step::Call { id, .. } if id == TYPING_STARTS)));
     }
 
     #[test]
     fn what_a_response_relies_on_is_in_the_sample() {
         let all: String = sample::FILES.iter().map(|file| file.before).collect();
-        for needle in turns().iter().flat_map(|turn| turn.relies_on) {
+        for needle in DIRECTIONS.iter().flat_map(|direction| direction.relies_on) {
             assert!(all.contains(needle), "{needle}");
         }
     }

@@ -197,6 +197,8 @@ fn recordings_that_were_kept_are_played_again_with_the_same_edits() {
     let kept = [
         ("run-conflict", include_str!("../fixtures/sessions/run-conflict.jsonl"), 1),
         ("run-stale", include_str!("../fixtures/sessions/run-stale.jsonl"), 2),
+        // What the model of `ropeway demo` says is taken from this one.
+        ("run-6b0e484d-6f9e-1", include_str!("../../../src/cli/demo/run.jsonl"), 3),
     ];
     for (run, records, changes) in kept {
         let state = tempfile::tempdir().unwrap();
