@@ -1,7 +1,9 @@
 //! Numbers about the work: how long operations take, how tools, tokens, money and caches stand.
 //!
 //! `timer` holds the times of one thing without a lock, `timings` names what is timed, `span` is an operation that goes
-//! on. `counts` holds the counters, `iterations` the calls of models. `readout` gives all of it the names that the
+//! on, a span of `tracing`, too. Runs, requests and tools are such spans by themselves (`agent::trace`); what is only a
+//! moment in one of them (the first token, the last) or known only afterwards (a tool's wait, the runtime's lateness) is
+//! noted as an event in it. `counts` holds the counters, `iterations` the calls of models. `readout` gives all of it the names that the
 //! contract (section 6) has for it. Nothing here is global: the one [`Metrics`] is made with the workspace and passed
 //! up as an `Arc`. An idle server pays nothing for it: memory is taken with the first time that is noted.
 
@@ -22,7 +24,7 @@ pub use self::process::{cpu_time, rss_bytes};
 pub use self::readout::{
     CacheHitRate, CostUsd, Cpu, Http, LatencyMs, Numbers, Operation, Percentiles, Tokens, ToolCounts, WonMs,
 };
-pub use self::span::Span;
+pub use self::span::{Span, Waiting};
 pub use self::timer::{OpStats, RECENT, Timer};
 pub use self::timings::Op;
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::events::{Events, RunPhase};
 use super::outcome::{ConflictPlace, FileOutcome};
 use super::services::Services;
 use crate::host::{ApplyReply, EventKind, FileChange, Proposal, Question};
 use crate::ids::RunId;
-use crate::metrics::Op;
+use crate::metrics::{Op, Waiting};
 use crate::paths::WsPath;
 use crate::tools::command::show;
 use crate::workspace::{Conflict, Delivery, DeliveryOp, Landing, Protection};
@@ -103,8 +104,6 @@ pub struct Courier<'a> {
     pub what: What,
     /// Stops the wait for a user who confirms.
     pub cancel: &'a CancellationToken,
-    /// When there was nothing left to do but this.
-    pub since: std::time::Instant,
 }
 
 enum Fate {
@@ -119,7 +118,9 @@ enum Fate {
 impl Courier<'_> {
     /// Delivers all there is, round by round: operations on whole files first, because in every client a failing one
     /// leaves the text edits before it in place, and what they change (a new name) changes what is left to do.
-    pub async fn deliver(&self) -> Delivered {
+    ///
+    /// `since` began when there was nothing left to do but this; it ends with the first request.
+    pub async fn deliver(&self, since: Waiting) -> Delivered {
         let mut delivered = Delivered::default();
         let workspace = &self.services.workspace;
         if self.what == What::Undo {
@@ -131,7 +132,7 @@ impl Courier<'_> {
         // Sent, not seen, and to be sent again; what lands after all before that leaves nothing to send.
         let mut unseen: HashMap<WsPath, (String, usize)> = HashMap::new();
         // Until the first request, unless the user is asked something before.
-        let mut since = Some(self.since);
+        let mut since = Some(since);
         loop {
             let mut pending = workspace.deliveries(self.run);
             pending.retain(|delivery| !given_up.contains(&delivery.path));
@@ -258,9 +259,8 @@ impl Courier<'_> {
     }
 
     /// Sends one request and waits for the proof of all that is in it.
-    async fn attempt(&self, batch: &[Delivery], since: Option<std::time::Instant>) -> Fate {
+    async fn attempt(&self, batch: &[Delivery], since: Option<Waiting>) -> Fate {
         let services = self.services;
-        let begun = std::time::Instant::now();
         let mut sent: Vec<&Delivery> = Vec::with_capacity(batch.len());
         for delivery in batch {
             if services.workspace.sent(self.run, delivery) {
@@ -274,32 +274,37 @@ impl Courier<'_> {
         }
         let changes = batch.iter().map(change).collect();
         if let Some(since) = since {
-            services.metrics.record(Op::Propose, since.elapsed(), true);
+            since.end(&services.metrics, true, || format!("edits of {} files were made ready", batch.len()).into());
         }
+        let applying = services.metrics.begin(Op::Apply);
         let proposal = Proposal { label: self.label.clone(), changes, confirm: self.confirm };
-        let reply = tokio::select! {
-            reply = services.host.apply(proposal) => reply,
-            () = self.cancel.cancelled(), if self.confirm => return Fate::Cancelled,
+        let applied = async {
+            let reply = tokio::select! {
+                reply = services.host.apply(proposal) => reply,
+                () = self.cancel.cancelled(), if self.confirm => return None,
+            };
+            Some(match reply {
+                ApplyReply::Refused(why) => Fate::Refused(why),
+                ApplyReply::Silent if self.proven(batch, Duration::ZERO).await => Fate::Landed,
+                ApplyReply::Silent => Fate::Unknown,
+                ApplyReply::Applied if self.proven(batch, PROOF).await => Fate::Landed,
+                ApplyReply::Applied => {
+                    Fate::Refused("it said that it applied the edit, but the buffer does not show it".into())
+                }
+            })
         };
-        let fate = match reply {
-            ApplyReply::Refused(why) => Fate::Refused(why),
-            ApplyReply::Silent if self.proven(batch, Duration::ZERO).await => Fate::Landed,
-            ApplyReply::Silent => Fate::Unknown,
-            ApplyReply::Applied if self.proven(batch, PROOF).await => Fate::Landed,
-            ApplyReply::Applied => {
-                Fate::Refused("it said that it applied the edit, but the buffer does not show it".into())
-            }
-        };
+        let Some(fate) = applied.instrument(applying.trace()).await else { return Fate::Cancelled };
         let why = || match &fate {
             Fate::Unknown => "the editor did not answer".into(),
             Fate::Landed => "the editor took its time".into(),
             _ => "the editor did not take the edits".into(),
         };
         // The time in which the user makes up their mind says nothing.
+        let took = applying.elapsed();
         if !self.confirm {
-            services.metrics.record_why(Op::Apply, begun.elapsed(), matches!(fate, Fate::Landed), why);
+            applying.end(&services.metrics, matches!(fate, Fate::Landed), why);
         }
-        self.log(&fate, batch, begun.elapsed());
+        self.log(&fate, batch, took);
         fate
     }
 

@@ -51,7 +51,9 @@ pub fn recorder(
         keep_bytes: u64::from(recording.keep_mb) << 20,
         about,
         trouble: Arc::new(move |what| host.notify(Notice::Warning, what)),
-        wrote: Arc::new(move |took, ok| metrics.record(Op::RecorderFlush, took, ok)),
+        wrote: Arc::new(move |took, ok, records| {
+            metrics.record_why(Op::RecorderFlush, took, ok, || format!("{records} records were written").into());
+        }),
         ..Settings::new(dir)
     })
 }

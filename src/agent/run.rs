@@ -389,9 +389,9 @@ impl<'a> Run<'a> {
         let (call_id, name, line, batch) = (call.clone(), tool.clone(), summary.to_owned(), self.batch);
         let tool = tool.to_string();
         let running = self.running.clone();
-        let (ready, run) = (Instant::now(), tracing::Span::current());
+        let (ready, run) = (metrics.begin(Op::Dispatch), tracing::Span::current());
         move |begun| {
-            metrics.record(Op::Dispatch, ready.elapsed(), true);
+            ready.end(&metrics, true, Default::default);
             let span = trace::tool(&run, &tool, &call_id);
             lock(&running).insert(call_id.clone(), (metrics.tool_started(), span));
             events.phase(RunPhase::Acting);

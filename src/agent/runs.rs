@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -431,9 +431,8 @@ impl Runs {
             confirm: false,
             what,
             cancel: &cancel,
-            since: Instant::now(),
         };
-        let delivered = courier.deliver().await;
+        let delivered = courier.deliver(self.services.metrics.begin(Op::Propose)).await;
         let outcome = super::task::judge((*before).clone(), delivered, what);
         let decision = if what == What::Undo { Decision::Revert } else { Decision::Accept };
         self.decided(&run, &outcome.thread_id, &events, decision, Some(&outcome));

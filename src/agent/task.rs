@@ -1,10 +1,11 @@
 //! The task of one run from its order to its outcome: prepare, drive the loop, propose, tell.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::action::Action;
 use super::approval::Approvals;
@@ -59,12 +60,7 @@ impl Task {
     pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
         let host = &self.services.host;
         let parses = self.services.parses.share();
-        let begun = Instant::now();
-        let ((), gathered) = tokio::join!(
-            super::models::learn(&self.services.llm, &self.config, self.model.as_ref()),
-            self.gather(&parses)
-        );
-        self.services.metrics.record(Op::Gather, begun.elapsed(), true);
+        let gathered = self.look_around(&parses).await;
         let plan = match self.prepare(events, gathered, parses) {
             Ok(plan) => plan,
             Err(error) => {
@@ -94,6 +90,23 @@ impl Task {
         if let Some(subject) = &self.subject {
             self.services.workspace.shown(&self.run, &subject.path);
         }
+    }
+
+    /// What is looked up before the model is asked: what it can do, where nobody knows, and what it would ask for first.
+    async fn look_around(&self, parses: &Arc<Parses>) -> Vec<Piece> {
+        let metrics = &self.services.metrics;
+        let waiting = metrics.begin(Op::Gather);
+        let learned = async {
+            super::models::learn(&self.services.llm, &self.config, self.model.as_ref()).await;
+            waiting.elapsed()
+        };
+        let found = async { (self.gather(parses).await, waiting.elapsed()) };
+        let (learned, (gathered, found)) = async { tokio::join!(learned, found) }.instrument(waiting.trace()).await;
+        waiting.end(metrics, true, || match learned > found {
+            true => "its provider was asked what the model can do".into(),
+            false => format!("{} pieces of the workspace were looked up", gathered.len()).into(),
+        });
+        gathered
     }
 
     /// Looks up what the model would ask for first; not for long.
@@ -193,7 +206,7 @@ impl Task {
     }
 
     async fn finish(&self, ended: Ended, events: &Events) -> (Outcome, Vec<WsPath>) {
-        let since = Instant::now();
+        let since = self.services.metrics.begin(Op::Propose);
         let Ended { error, cancelled, answer, steps, usage, timing } = ended;
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
         let mut outcome = self.outcome(status, events, error);
@@ -237,9 +250,8 @@ impl Task {
             confirm: self.config.edits.mode == EditMode::Confirm,
             what: What::Staged,
             cancel: &self.cancel,
-            since,
         };
-        let mut delivered = courier.deliver().await;
+        let mut delivered = courier.deliver(since).await;
         let open = std::mem::take(&mut delivered.open);
         let outcome = judge(outcome, delivered, What::Staged);
         if outcome.status == Status::Applied {

@@ -20,6 +20,7 @@ use super::sections::{
     AgentConfig, ContextConfig, EditsConfig, LlmConfig, MonitorConfig, PASSES, RecordingConfig, ToolsConfig,
 };
 use super::store;
+use crate::metrics::Op;
 
 /// The settings in force. A run keeps the `Arc` it started with. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +126,7 @@ pub struct Loaded {
 
 /// Reads and resolves everything. Never fails: what is wrong is left out and told.
 pub fn load(sources: &Sources) -> Loaded {
+    let _span = Op::ConfigLoad.trace().entered();
     let began = Instant::now();
     let layers = layers::read(sources, &Unfiled::read(sources), &FileCache::new(Duration::ZERO));
     let (config, mut problems) = resolve(sources, &layers);

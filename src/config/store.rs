@@ -19,6 +19,7 @@ use super::layers::{self, Layers, Sources, Unfiled};
 use super::place::{Layer, Problem, Severity};
 use super::project::ProjectLayer;
 use super::resolve::{Config, Loaded, resolve};
+use crate::metrics::Op;
 
 /// How long a parsed file may be used unless `ROPEWAY_CONFIG_CACHE_TTL` says otherwise.
 pub(super) const TTL: Duration = Duration::from_secs(300);
@@ -186,6 +187,7 @@ impl ConfigStore {
 
     /// Says whether anything has changed.
     fn load(&self, state: &mut State) -> bool {
+        let _span = Op::ConfigLoad.trace().entered();
         let began = Instant::now();
         let read = layers::read(&state.sources, &state.unfiled, &self.cache);
         let changed = !(state.fresh && read.is_same(&state.read));

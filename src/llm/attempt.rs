@@ -207,29 +207,30 @@ impl Client {
 
     async fn attempt(&self, asking: &Asking<'_>) -> Result<Live, Failed> {
         let Asking { provider, peer, codec, model, http, .. } = asking;
+        let metrics = &self.settings().metrics;
         let queued = Instant::now();
         // Four bytes make a token, more or less; the provider's own count comes with its next headers.
         let tokens = http.body.len() as u64 / 4;
-        let mut turn = std::pin::pin!(peer.pace.turn(asking.run, model, tokens));
-        let permit = match tokio::time::timeout(NOTICED, turn.as_mut()).await {
-            Ok(permit) => permit,
-            Err(_) => {
-                let (wait, what) = peer.pace.obstacle(model, tokens);
-                asking.tell(0, wait, format!("{}: {what}; waiting for a turn", provider.name));
-                turn.await
+        let turn = async {
+            let mut turn = std::pin::pin!(peer.pace.turn(asking.run, model, tokens));
+            match tokio::time::timeout(NOTICED, turn.as_mut()).await {
+                Ok(permit) => permit,
+                Err(_) => {
+                    let (wait, what) = peer.pace.obstacle(model, tokens);
+                    asking.tell(0, wait, format!("{}: {what}; waiting for a turn", provider.name));
+                    turn.await
+                }
             }
         };
-        let waited = queued.elapsed();
-        peer.traffic.waited(waited);
-        self.settings().metrics.record(Op::Queue, waited, true);
+        let permit = metrics.wait(Op::Queue, turn, |_| true).await;
+        peer.traffic.waited(queued.elapsed());
         Traffic::count(&peer.traffic.requests);
         peer.uses();
         let sent = Instant::now();
         let transport = self.transport();
         let sending = transport.send(provider, Method::POST, &http.path, http.headers.clone(), http.body.clone());
-        let response = sending.await;
+        let response = metrics.wait(Op::FirstByte, sending, Result::is_ok).await;
         let first_byte = sent.elapsed();
-        self.settings().metrics.record(Op::FirstByte, first_byte, response.is_ok());
         let response = response?;
         let status = response.status().as_u16();
         peer.pace.observe(model, response.headers());

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -394,10 +394,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {
             turnover.hold().await?;
-            let begun = Instant::now();
-            let connection = inner.call(request).await;
-            metrics.record(Op::Connect, begun.elapsed(), connection.is_ok());
-            let connection = connection?;
+            let connection = metrics.wait(Op::Connect, inner.call(request), Result::is_ok).await?;
             turnover.opens();
             Ok(connection)
         })

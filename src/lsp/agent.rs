@@ -292,7 +292,7 @@ fn reload(session: &Arc<Session>, pushed: Option<Value>) {
 /// Notes a reading of the configuration, and what it says of slow operations.
 fn loaded(metrics: &Metrics, read: &Loaded) {
     let sound = read.problems.iter().all(|problem| problem.severity < Severity::Error);
-    metrics.record(Op::ConfigLoad, read.took, sound);
+    metrics.record_why(Op::ConfigLoad, read.took, sound, || "the files were read and the layers put together".into());
     metrics.set_limits(read.config.monitor.slow_ms, read.config.monitor.moderate_ms);
 }
 

@@ -1,8 +1,11 @@
 //! One operation from its beginning to its end: timed, seen by subscribers, and told in the log if it was slow.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use tracing::Instrument;
 
 use super::{Metrics, Op};
 
@@ -19,8 +22,8 @@ impl Default for Limits {
     }
 }
 
-/// An operation that goes on, entered as a span of `tracing`. For work that does not wait; what does is timed by
-/// [`Metrics::record`] and instrumented with [`Op::trace`].
+/// An operation that goes on, entered as a span of `tracing`. For work that does not wait; for what does there are
+/// [`Metrics::begin`] and [`Metrics::wait`].
 #[must_use = "an operation ends where this is dropped"]
 pub struct Span<'a> {
     metrics: &'a Metrics,
@@ -56,7 +59,49 @@ impl Drop for Span<'_> {
     }
 }
 
+/// An operation that goes on and is not entered: it may end on another thread than it began. Dropped before its end
+/// (cancelled), it is not counted.
+#[derive(Debug)]
+#[must_use = "an operation that is not ended is not counted"]
+pub struct Waiting {
+    op: Op,
+    began: Instant,
+    trace: tracing::Span,
+}
+
+impl Waiting {
+    /// It has ended, well or not, with what took the time, which is asked only if it is told.
+    pub fn end(self, metrics: &Metrics, ok: bool, why: impl FnOnce() -> Cow<'static, str>) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.began);
+        self.trace.in_scope(|| metrics.note(self.op, now, took, ok, why));
+    }
+
+    /// The span to instrument its work with.
+    pub fn trace(&self) -> tracing::Span {
+        self.trace.clone()
+    }
+
+    /// How long it has gone on.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
 impl Metrics {
+    /// Begins an operation that waits.
+    pub fn begin(&self, op: Op) -> Waiting {
+        Waiting { op, trace: op.trace(), began: Instant::now() }
+    }
+
+    /// Does work that waits as one operation; `ok` says whether it went well.
+    pub async fn wait<T>(&self, op: Op, work: impl Future<Output = T>, ok: impl FnOnce(&T) -> bool) -> T {
+        let waiting = self.begin(op);
+        let done = work.instrument(waiting.trace.clone()).await;
+        waiting.end(self, ok(&done), Cow::default);
+        done
+    }
+
     /// Begins an operation.
     pub fn span(&self, op: Op) -> Span<'_> {
         Span { metrics: self, op, ok: true, told: false, _entered: op.trace().entered(), began: Instant::now() }
@@ -165,6 +210,22 @@ mod tests {
         let wanted = "WARN message=slow op=\"request\" ms=5000 ok=true why=\"the model's first token took 4.2 s\"";
         assert_eq!(said[0], wanted);
         assert!(said[1].starts_with("INFO message=took a moment op=\"tool\" ms=1000 ok=false"), "{said:?}");
+    }
+
+    #[test]
+    fn work_that_waits_is_a_span_and_is_counted_if_it_ends() {
+        let said = heard(Level::DEBUG, |metrics| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let half = runtime.block_on(metrics.wait(Op::Queue, std::future::ready(2), |half| *half > 2));
+            assert_eq!((half, metrics.stats(Op::Queue).count, metrics.stats(Op::Queue).errors), (2, 1, 1));
+            drop(metrics.begin(Op::Apply));
+            assert_eq!(metrics.stats(Op::Apply).count, 0);
+            let waiting = metrics.begin(Op::Propose);
+            std::thread::scope(|scope| scope.spawn(|| waiting.end(metrics, true, Cow::default)).join().unwrap());
+            assert_eq!(metrics.stats(Op::Propose).count, 1);
+        });
+        let spans: Vec<&String> = said.iter().filter(|line| line.starts_with("span")).collect();
+        assert_eq!(spans, ["span queue", "span apply", "span propose"], "{said:?}");
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! from a nanosecond to more than an hour. A doubling that no time falls into takes no memory. What was in the buckets
 //! before the first time of each half minute is kept for five minutes; the recent past is the difference, so that no
 //! clock has to tick for it and nothing is counted twice.
+//!
+//! It is not the crate `hdrhistogram`, whose histograms are filled through `&mut`: with a lock around each, as `cargo
+//! bench --bench suite -- spans` has beside ours, or by a channel of its own to a thread that merges. Its recording is
+//! what the tests hold ours against.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -56,8 +56,8 @@ pub struct Settings {
     pub about: About,
     /// Called once, with words for the user, when something cannot be recorded.
     pub trouble: Arc<dyn Fn(String) + Send + Sync>,
-    /// Called after each batch: how long writing it took, and whether that went well.
-    pub wrote: Arc<dyn Fn(Duration, bool) + Send + Sync>,
+    /// Called after each batch: how long writing it took, whether that went well, and how many records it was.
+    pub wrote: Arc<dyn Fn(Duration, bool, usize) + Send + Sync>,
 }
 
 impl Settings {
@@ -75,7 +75,7 @@ impl Settings {
             part_bytes: 32 << 20,
             about: About::default(),
             trouble: Arc::new(|_| {}),
-            wrote: Arc::new(|_, _| {}),
+            wrote: Arc::new(|_, _, _| {}),
         }
     }
 }
@@ -152,8 +152,8 @@ impl Shared {
         let _ = self.session.set(id.to_owned());
     }
 
-    pub(super) fn wrote(&self, took: Duration, ok: bool) {
-        (self.settings.wrote)(took, ok);
+    pub(super) fn wrote(&self, took: Duration, ok: bool, records: usize) {
+        (self.settings.wrote)(took, ok, records);
     }
 }
 

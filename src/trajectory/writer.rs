@@ -71,7 +71,8 @@ impl Writer {
 
     /// Writes a batch and leaves it empty.
     pub(super) fn write(&mut self, batch: &mut Batch) {
-        let begun = Instant::now();
+        let _span = tracing::debug_span!("recorderFlush").entered();
+        let (begun, records) = (Instant::now(), batch.entries.len());
         let troubles = self.shared.counts.troubles.load(Relaxed);
         let ready = self.is_ready();
         let redact = self.shared.redactor();
@@ -92,7 +93,7 @@ impl Writer {
             self.put(&run);
         }
         let ok = self.shared.counts.troubles.load(Relaxed) == troubles;
-        self.shared.wrote(begun.elapsed(), ok);
+        self.shared.wrote(begun.elapsed(), ok, records);
     }
 
     /// Whether there is a folder to write to.

@@ -171,7 +171,10 @@ impl Workspace {
     pub(super) fn staging(&self, stage: impl FnOnce() -> Result<Staged, StageError>) -> Result<Staged, StageError> {
         let span = self.metrics.span(Op::Stage);
         let staged = stage();
-        span.end(staged.is_ok());
+        span.end_why(staged.is_ok(), || match &staged {
+            Ok(staged) => format!("{} was staged", staged.path).into(),
+            Err(error) => error.to_string().into(),
+        });
         staged
     }
 

@@ -95,7 +95,10 @@ impl Workspace {
     ) -> Sync {
         let span = self.metrics.span(Op::Change);
         let state = self.follow_changes(uri, version, changes, encoding);
-        span.end(matches!(state, Sync::Following));
+        span.end_why(matches!(state, Sync::Following), || {
+            let bytes: usize = changes.iter().map(|change| change.text.len()).sum();
+            format!("{} changes of {bytes} bytes were taken in", changes.len()).into()
+        });
         state
     }
 

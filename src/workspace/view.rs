@@ -179,7 +179,7 @@ impl Workspace {
     pub fn glance(&self, run: Option<&RunId>, path: &WsPath) -> Result<Glance, ReadError> {
         let span = self.metrics.span(Op::Snapshot);
         let glance = self.find(run, path);
-        span.end(glance.is_ok());
+        span.end_why(glance.is_ok(), || format!("{path} was read").into());
         glance
     }
 
@@ -237,7 +237,7 @@ impl Workspace {
 
     /// All that `run`, or the user, sees otherwise than it is on disk: open documents and staged files.
     pub fn overlay(&self, run: Option<&RunId>) -> Overlay {
-        let _span = self.metrics.span(Op::Snapshot);
+        let span = self.metrics.span(Op::Snapshot);
         let (documents, staged) = {
             let state = self.lock();
             let area = run.and_then(|run| state.runs.get(run));
@@ -256,6 +256,7 @@ impl Workspace {
             Want::Text => (path, Overlaid::Text(entry.text())),
             Want::Gone | Want::Moved(_) => (path, Overlaid::Gone),
         }));
+        span.end_why(true, || format!("{} files were looked at", files.len()).into());
         Overlay { files }
     }
 

@@ -62,6 +62,7 @@ fn what_took_long_is_a_warning_with_its_cause_in_the_file_and_on_standard_error(
     assert_eq!((&run["level"], &run["target"]), (&json!("WARN"), &json!("ropeway::metrics::span")), "{run}");
     assert!(run["timestamp"].is_string() && run["ms"].as_u64().unwrap() >= 1, "{run}");
     assert!(run["why"].as_str().unwrap().starts_with("model "), "{run}");
+    assert!(slow.iter().all(|record| record["why"].as_str().is_some_and(|why| !why.is_empty())), "{slow:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("WARN") && said.contains("why=\"model "), "{said}");
     assert!(serde_json::from_str::<Value>(said.lines().next().unwrap()).is_err(), "lines for people: {said}");
@@ -89,6 +90,11 @@ fn the_levels_are_those_of_the_flags_and_by_module_of_the_variable() {
     let debugged = told(&["-vv"], None);
     assert!(most(&debugged, "ropeway::llm") && most(&debugged, "ropeway::metrics"));
     assert!(!debugged.iter().any(|record| record["target"].as_str().unwrap().starts_with("hyper")), "{debugged:?}");
+    // An operation is a span, and what is told of its end stands in it.
+    for op in ["gather", "prepare", "queue", "connect", "firstByte"] {
+        let told = debugged.iter().find(|record| record["op"] == op).unwrap_or_else(|| panic!("no {op}: {debugged:?}"));
+        assert_eq!(told["span"]["name"], op, "{told}");
+    }
     let filtered = told(&[], Some("warn,ropeway::llm=debug"));
     assert!(most(&filtered, "ropeway::llm") && !most(&filtered, "ropeway::metrics"), "{filtered:?}");
 }

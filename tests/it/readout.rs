@@ -299,9 +299,38 @@ fn the_readout_names_every_operation_of_a_run_and_what_waits() {
     ] {
         assert!(stats.pointer(pointer).is_some_and(Value::is_number), "{pointer}: {stats}");
     }
-    assert_eq!(stats["history"]["threads"], 1);
+    // What was asked, the call, its result, the answer; trimming begins above 1.5 × (20 pairs and what is around them).
+    let history = json!({"threads": 1, "messages": 4, "maxMessages": 67, "used": 4.0 / 67.0});
+    for (name, value) in history.as_object().unwrap() {
+        assert_eq!(&stats["history"][name], value, "{name}: {stats}");
+    }
+    assert!(stats["rssBytes"].as_u64().unwrap() > 1_000_000, "{stats}");
     // The one that asks.
     assert_eq!(stats["queues"]["in"]["waiting"], 1, "{stats}");
+}
+
+#[test]
+fn while_a_run_goes_on_the_readout_says_how_late_the_runtime_is() {
+    let mut bench = Bench::start(&FILES, settings(&json!({})), |setup| setup);
+    let looks = |bench: &mut Bench| {
+        let stats = bench.editor.command("ropeway.stats", json!({}));
+        stats["operations"]["lateness"].clone()
+    };
+    assert!(looks(&mut bench).is_null());
+    let run = bench.task("wait");
+    let (request, reply) = bench.model.expect_blocking();
+    let lateness = loop {
+        let lateness = looks(&mut bench);
+        if lateness["count"].as_u64() >= Some(2) {
+            break lateness;
+        }
+        std::thread::yield_now();
+    };
+    for number in ["p50", "p95", "p99", "max"] {
+        assert!(lateness[number].is_number() && lateness["recent"][number].is_number(), "{lateness}");
+    }
+    reply.play(&Turn::text("Done."), &request);
+    bench.finished(&run);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(in crate::agent) fn keeper(config: &Config, info: &ModelInfo, output: u32, t
         tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.schema.get().len()).sum();
     Keeper::new(Limits {
         room: Room { window: info.context_window, at: context.compact_at, output: output.into() },
-        bounds: Bounds { pairs: context.max_history_pairs as usize, at: context.trim_at, to: context.trim_to },
+        bounds: bounds(config),
         passes: Passes::without(context.disabled.iter().map(String::as_str)),
         fixed: prompt::system().len() + tools,
         cached_price: info.price.as_ref().map_or(1.0, |price| match price.cached_input {
@@ -43,6 +43,12 @@ pub(in crate::agent) fn keeper(config: &Config, info: &ModelInfo, output: u32, t
         }),
         max_steps: config.agent.max_steps,
     })
+}
+
+/// How many messages a conversation may hold.
+pub(in crate::agent) fn bounds(config: &Config) -> Bounds {
+    let context = &config.context;
+    Bounds { pairs: context.max_history_pairs as usize, at: context.trim_at, to: context.trim_to }
 }
 
 /// The user's, unless the model is known to refuse one.
@@ -59,28 +65,35 @@ impl Run<'_> {
         self.events.step(step);
         let (plan, services) = (self.plan, self.services);
         let span = services.metrics.span(Op::Prepare);
-        let (messages, tokens) = {
-            let mut history = lock(&plan.history);
-            if let Some(remark) = history.seen().remark(&self.services.workspace) {
-                history.note(remark);
-            }
-            self.keeper.tidy(&mut history, step.saturating_sub(1));
-            if self.keeper.is_full(&mut history) {
-                self.next = Some(Input::NoRoom);
-                return;
-            }
-            let tokens = self.keeper.size(&mut history).tokens;
-            if self.cannot_afford(tokens) {
-                self.next = Some(Input::CostLimit);
-                return;
-            }
-            (history.to_send(), tokens)
-        };
+        let prepared = self.messages(step);
+        span.end_why(true, || match &prepared {
+            Some((messages, _)) => format!("{} messages were made ready", messages.len()).into(),
+            None => "the conversation was found too large".into(),
+        });
+        let Some((messages, tokens)) = prepared else { return };
         self.events.doing("thinking");
-        self.prefetch.guess(self.services, plan, &plan.guesses);
+        self.prefetch.guess(services, plan, &plan.guesses);
         self.row_begins(false);
         self.turn = Some(self.request(messages, plan.model.max_output_tokens, tokens));
-        span.end(true);
+    }
+
+    /// What the next request says, and how many tokens that is; nothing if it must not be made.
+    fn messages(&mut self, step: u32) -> Option<(Vec<Message>, u64)> {
+        let mut history = lock(&self.plan.history);
+        if let Some(remark) = history.seen().remark(&self.services.workspace) {
+            history.note(remark);
+        }
+        self.keeper.tidy(&mut history, step.saturating_sub(1));
+        if self.keeper.is_full(&mut history) {
+            self.next = Some(Input::NoRoom);
+            return None;
+        }
+        let tokens = self.keeper.size(&mut history).tokens;
+        if self.cannot_afford(tokens) {
+            self.next = Some(Input::CostLimit);
+            return None;
+        }
+        Some((history.to_send(), tokens))
     }
 
     /// `tokens`: what the prompt is estimated at; 0 where nobody has.

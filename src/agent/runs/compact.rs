@@ -106,7 +106,7 @@ impl Runs {
         loop {
             match turn.next().await {
                 Ok(Some(TurnEvent::Stream(StreamEvent::Done(response)))) => {
-                    self.services.metrics.record(Op::Request, turn.started.elapsed(), true);
+                    self.summary_timed(&turn, true);
                     if let Some(usage) = &response.usage {
                         self.spent_aside(chosen, usage, &response.turn.origin, thread);
                         trace::counted(&turn.trace, &response.turn.origin, usage);
@@ -116,13 +116,18 @@ impl Runs {
                 Ok(Some(_)) => {}
                 Ok(None) => return None,
                 Err(error) => {
-                    self.services.metrics.record(Op::Request, turn.started.elapsed(), false);
+                    self.summary_timed(&turn, false);
                     trace::failed(&turn.trace, error.kind);
                     tracing::warn!(%error.message, "no summary of the conversation; it is compacted without one");
                     return None;
                 }
             }
         }
+    }
+
+    fn summary_timed(&self, turn: &Turn, ok: bool) {
+        let why = || "the model was asked for a summary of the conversation".into();
+        self.services.metrics.record_why(Op::Request, turn.started.elapsed(), ok, why);
     }
 
     /// Adds what no run has spent to the sums.

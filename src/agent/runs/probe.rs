@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Runs;
 use crate::agent::context::gauge::bytes_of;
+use crate::agent::run::conversation::bounds;
 use crate::metrics::Op;
 
 /// Between two looks. Timers go by the millisecond, so up to one of what is seen is their grain.
@@ -46,15 +47,21 @@ impl Runs {
         self.state().runs.values().any(|entry| entry.outcome.borrow().is_none())
     }
 
-    /// What the conversations hold: text, not the memory around it.
+    /// What the conversations hold (text, not the memory around it), and how much of what one may hold before its oldest
+    /// messages go is used by the longest of them.
     pub fn conversations(&self) -> Value {
+        let most = bounds(&self.services.config()).most();
         let threads: Vec<_> = self.state().threads.values().map(|thread| thread.history.clone()).collect();
-        let (mut messages, mut bytes) = (0, 0);
+        let (mut messages, mut longest, mut bytes) = (0, 0, 0);
         for history in &threads {
             let history = history.lock().unwrap_or_else(PoisonError::into_inner);
             messages += history.messages().len();
+            longest = longest.max(history.messages().len());
             bytes += history.messages().iter().map(bytes_of).sum::<usize>();
         }
-        json!({"threads": threads.len(), "messages": messages, "textBytes": bytes})
+        let used = longest as f64 / most.max(1) as f64;
+        json!({
+            "threads": threads.len(), "messages": messages, "textBytes": bytes, "maxMessages": most, "used": used,
+        })
     }
 }

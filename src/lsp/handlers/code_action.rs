@@ -18,7 +18,16 @@ const MAX_DIAGNOSTICS: usize = 200;
 
 /// The actions for a place in a document.
 pub fn actions(session: &Arc<Session>, params: &Value) -> Result<Value> {
-    let _span = session.workspace.metrics().span(Op::CodeAction);
+    let span = session.workspace.metrics().span(Op::CodeAction);
+    let listed = list(session, params);
+    span.end_why(listed.is_ok(), || match &listed {
+        Ok(actions) => format!("{} actions were found", actions.as_array().map_or(0, Vec::len)).into(),
+        Err(error) => error.to_string().into(),
+    });
+    listed
+}
+
+fn list(session: &Arc<Session>, params: &Value) -> Result<Value> {
     let Some(client) = session.client() else { return Ok(json!([])) };
     let uri = params.pointer("/textDocument/uri").and_then(Value::as_str);
     let range = params.get("range").and_then(|range| serde_json::from_value::<Range>(range.clone()).ok());
