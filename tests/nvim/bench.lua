@@ -1,14 +1,15 @@
 --- Measures what the plugin costs the one who types: nvim -l tests/nvim/bench.lua PROGRAM-OF-ROPEWAY
 ---
---- A second Neovim is typed into over its RPC, with no run and with one that streams 100 pieces of text a second into an
---- open answer window. A key's time is from before it is sent until the text has changed in the editor's own event loop;
---- both processes read the same monotonic clock. Rounds alternate, so that the machine's moods fall on both. Prints a
---- table; asserts nothing.
+--- A second Neovim runs in a terminal of this one, as a user has it, and is typed into through that terminal: at rest,
+--- beside a run that streams 100 pieces of text a second into an open answer window, and at rest again, in turn, so that
+--- the machine's moods fall on all three and the two at rest show what is noise. A key's time is from before it is sent
+--- until the text has changed, and until the screen is drawn, in the editor's own event loop; both processes read the
+--- same monotonic clock. Prints tables; asserts nothing of time.
 
 local here = vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p:h')
 local root = vim.fs.dirname(vim.fs.dirname(here))
-local program = assert(_G.arg[1], 'usage: nvim -l bench.lua PROGRAM')
-local ROUNDS, KEYS, PAUSE, PIECE = 6, 150, 8, 10
+local program = assert(_G.arg[1], 'usage: nvim -l bench.lua PROGRAM [ROUNDS]')
+local ROUNDS, KEYS, PAUSE, PIECE = tonumber(_G.arg[2]) or 8, 150, 8, 10
 
 local dir = vim.fn.tempname()
 vim.fn.mkdir(dir .. '/.git', 'p')
@@ -70,18 +71,20 @@ vim.fn.writefile({
   'api_key_env = "PLAY_KEY"',
 }, dir .. '/config.toml')
 
-local editor = vim.fn.jobstart({
+-- The editor, in a terminal of a usual size.
+vim.o.columns, vim.o.lines = 100, 40
+local command = {
   vim.v.progpath,
-  '--embed',
-  '--headless',
+  '--listen',
+  dir .. '/editor',
   '-u',
   here .. '/init.lua',
   '-i',
   'NONE',
   '-n',
   'text.py',
-}, {
-  rpc = true,
+}
+local job = {
   cwd = dir,
   env = {
     ROPEWAY_TEST_ROOT = root,
@@ -89,8 +92,25 @@ local editor = vim.fn.jobstart({
     ROPEWAY_CONFIG = dir .. '/config.toml',
     ROPEWAY_STATE_DIR = dir .. '/state',
     PLAY_KEY = 'none',
+    TERM = 'xterm-256color',
   },
-})
+}
+local terminal ---@type integer what is sent to it is typed
+if vim.fn.has('nvim-0.11') == 1 then
+  job.term = true
+  terminal = vim.fn.jobstart(command, job)
+else
+  terminal = vim.fn.termopen(command, job) ---@diagnostic disable-line: deprecated
+end
+local editor ---@type integer
+assert(
+  vim.wait(20000, function()
+    local ok, channel = pcall(vim.fn.sockconnect, 'pipe', dir .. '/editor', { rpc = true })
+    editor = ok and channel or nil
+    return editor ~= nil
+  end, 10),
+  'the editor starts'
+)
 local function lua(code, ...)
   return vim.rpcrequest(editor, 'nvim_exec_lua', code, { ... })
 end
@@ -103,59 +123,88 @@ local function await(what, expression)
   )
 end
 
-await('the server starts', "seen.starts == 1 and require('ropeway').client(0, true)")
+await('the server starts', "seen and seen.starts == 1 and require('ropeway').client(0, true)")
 lua([[
-  _G.times = {}
+  _G.text, _G.drawn = {}, {}
   vim.api.nvim_buf_attach(0, false, { on_bytes = function()
-    table.insert(times, vim.uv.hrtime())
+    table.insert(text, vim.uv.hrtime())
+  end })
+  -- The first screen drawn after a change has it.
+  vim.api.nvim_set_decoration_provider(vim.api.nvim_create_namespace('bench'), { on_end = function()
+    local now = vim.uv.hrtime()
+    for at = #drawn + 1, #text do
+      drawn[at] = now
+    end
   end })]])
 
---- Types, and gives the time of each key in ms.
-local function measure()
-  lua('times = {}')
-  vim.rpcrequest(editor, 'nvim_input', 'o')
+---@class Times
+---@field text number[] ms from each key to the changed text
+---@field drawn number[] ms from each key to the screen that shows it
+
+--- Types.
+---@param into Times
+local function measure(into)
+  vim.fn.chansend(terminal, 'o')
   await('insert mode', "vim.api.nvim_get_mode().mode == 'i'")
   vim.wait(50)
-  lua('times = {}')
+  lua('text, drawn = {}, {}')
   local sent = {}
   for at = 1, KEYS do
     sent[at] = vim.uv.hrtime()
-    vim.rpcnotify(editor, 'nvim_input', 'x')
+    vim.fn.chansend(terminal, 'x')
     vim.wait(PAUSE)
   end
-  await('all keys arrive', '#times >= ' .. KEYS)
-  local arrived = lua('return times')
-  vim.rpcrequest(editor, 'nvim_input', '<Esc>')
-  local took = {}
-  for at = 1, KEYS do
-    took[at] = (arrived[at] - sent[at]) / 1e6
+  await('all keys arrive', '#drawn >= ' .. KEYS)
+  for _, what in ipairs({ 'text', 'drawn' }) do
+    local arrived = lua('return ' .. what)
+    for at = 1, KEYS do
+      table.insert(into[what], (arrived[at] - sent[at]) / 1e6)
+    end
   end
-  return took
+  vim.fn.chansend(terminal, '\27')
+  await('normal mode', "vim.api.nvim_get_mode().mode == 'n'")
 end
 
-local quiet, busy = {}, {}
+local rest, streaming, again =
+  { text = {}, drawn = {} }, { text = {}, drawn = {} }, { text = {}, drawn = {} }
 for _ = 1, ROUNDS do
-  vim.list_extend(quiet, measure())
+  measure(rest)
   ending, pieces = false, 0
   lua('seen.events = {}')
-  vim.rpcnotify(editor, 'nvim_input', '<Esc>:Ropeway explain<CR>')
+  vim.fn.chansend(terminal, ':Ropeway explain\r')
   await('the model speaks', "vim.iter(seen.events):any(function(e) return e.kind == 'text' end)")
-  vim.list_extend(busy, measure())
+  measure(streaming)
   local streamed = pieces
   ending = true
   await('the run ends', "seen.events[#seen.events].kind == 'finished'")
   assert(streamed > KEYS * PAUSE / PIECE / 2, 'the model did not stream while the keys came')
+  measure(again)
 end
-pcall(vim.rpcnotify, editor, 'nvim_input', ':qall!<CR>')
+vim.fn.chansend(terminal, ':qall!\r')
 
-print(('typing, ms from key to text, %d keys each'):format(#quiet))
-print(('%-22s %7s %7s %7s %7s'):format('', 'p50', 'p95', 'p99', 'max'))
-for _, row in ipairs({ { 'no run', quiet }, { 'a run that streams', busy } }) do
-  table.sort(row[2])
-  local function at(share)
-    return row[2][math.max(1, math.ceil(#row[2] * share))]
+print(('typing, ms from key to …, %d keys each'):format(#rest.text))
+print(('%-28s %7s %7s %7s %7s'):format('', 'p50', 'p95', 'p99', 'max'))
+for _, what in ipairs({ 'text', 'drawn' }) do
+  for _, row in ipairs({
+    { 'no run', rest },
+    { 'a run that streams', streaming },
+    { 'no run, again', again },
+  }) do
+    local all = row[2][what]
+    table.sort(all)
+    local function at(share)
+      return all[math.max(1, math.ceil(#all * share))]
+    end
+    print(
+      ('%-28s %7.2f %7.2f %7.2f %7.2f'):format(
+        what .. ': ' .. row[1],
+        at(0.5),
+        at(0.95),
+        at(0.99),
+        at(1)
+      )
+    )
   end
-  print(('%-22s %7.2f %7.2f %7.2f %7.2f'):format(row[1], at(0.5), at(0.95), at(0.99), at(1)))
 end
 
 -- What a start pays.
