@@ -63,7 +63,8 @@ local function target()
       for above = at, 1, -1 do
         local name = lines[above]:match('^%+%+%+ b?/?(.-)\t?$')
         if name then
-          return name, math.max(tonumber(start) + math.max(offset - 1, 0), 1)
+          local lnum = tonumber(start) --[[@as integer]]
+          return name, math.max(lnum + math.max(offset - 1, 0), 1)
         end
       end
       return nil
@@ -95,13 +96,17 @@ end
 
 --- Shows the diff of what a run has staged; false if it has staged nothing.
 ---@param id? string the last run that staged something if left out
+---@param proposed? string the run whose edits wait for an answer
 ---@return boolean
-function M.show(id)
+function M.show(id, proposed)
   local of = staged_of(id)
   if not of then
     return false
   end
-  local bufnr = window.page(NAME, lines_of(of), 'diff')
+  local bufnr = window.page(NAME, lines_of(of), 'diff', {
+    title = of.title == '' and 'diff' or ('diff of ' .. of.title),
+    hint = '<CR> goes there' .. (of.id == proposed and ' · a accepts · x rejects' or ''),
+  })
   vim.b[bufnr].ropeway_run = of.id
   local function map(key, does, what)
     vim.keymap.set('n', key, does, { buffer = bufnr, nowait = true, desc = 'Ropeway: ' .. what })

@@ -57,7 +57,8 @@ end
 ---@param command string without its prefix
 ---@return boolean
 local function knows(client, command)
-  local provider = ropeway.given(client.server_capabilities.executeCommandProvider) or {}
+  local capabilities = client.server_capabilities or {}
+  local provider = ropeway.given(capabilities.executeCommandProvider) or {}
   return vim.list_contains(ropeway.given(provider.commands) or {}, 'ropeway.' .. command)
 end
 
@@ -93,7 +94,7 @@ local function execute(client, command, argument, done)
   )
 end
 
----@param opts table what nvim_create_user_command gives
+---@param opts vim.api.keyset.create_user_command.command_args
 ---@param bufnr integer
 ---@param encoding 'utf-8'|'utf-16'|'utf-32'
 ---@return lsp.Range
@@ -103,15 +104,15 @@ local function range_of(opts, bufnr, encoding)
     local at = wire.position(bufnr, cursor[1] - 1, cursor[2], encoding)
     return { start = at, ['end'] = at }
   end
-  local first, last = opts.line1 - 1, opts.line2 - 1
-  local from, to = 0, math.huge
+  local first, last = opts.line1 - 1, opts.line2 - 1 ---@type integer, integer
+  local from, to = 0, vim.v.maxcol
   local left, right = vim.api.nvim_buf_get_mark(bufnr, '<'), vim.api.nvim_buf_get_mark(bufnr, '>')
   if vim.fn.visualmode() == 'v' and left[1] == opts.line1 and right[1] == opts.line2 then
     -- '<,'> of a selection within lines; the mark is on the last character selected, so go past it.
     from, to = left[2], right[2]
     local line = vim.api.nvim_buf_get_lines(bufnr, last, last + 1, true)[1]
     if to < #line then
-      to = to + #vim.fn.strpart(line, to, 1, true)
+      to = to + #vim.fn.strpart(line, to, 1, 1)
     end
   end
   return {
@@ -149,12 +150,14 @@ end
 function M.from_code_action(command, ctx)
   local client = vim.lsp.get_client_by_id(ctx.client_id)
   if client then
-    start(client, vim.deepcopy((command.arguments or {})[1] or {}))
+    ---@type table
+    local argument = (command.arguments or {})[1] --[[@as table?]] or {}
+    start(client, vim.deepcopy(argument))
   end
 end
 
 --- The code action menu with Ropeway's actions only.
----@param opts table
+---@param opts vim.api.keyset.create_user_command.command_args
 local function menu(opts)
   with_client(function(client, bufnr)
     local range
@@ -261,7 +264,7 @@ local controls = {
     end
   end,
   diff = function(_, rest)
-    if not changes.show(rest ~= '' and rest or view.proposed()) then
+    if not changes.show(rest ~= '' and rest or view.proposed(), view.proposed()) then
       ropeway.notify('nothing was staged.')
     end
   end,

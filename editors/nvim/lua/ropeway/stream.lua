@@ -9,10 +9,21 @@ local M = {}
 local MAX_RUNS = 8
 --- Text kept of one run, in bytes: past it nothing is shown, and said so. The server's own record has all of it.
 local MAX_TEXT = 1024 * 1024
---- How long text is collected before it is shown, in ms: the user's keys come first.
-local PAUSE = 40
+--- How long text is collected before it is shown, in ms, and while somebody types: their keys come first.
+local PAUSE, PAUSE_TYPING = 40, 120
 
 local space = vim.api.nvim_create_namespace('ropeway.stream')
+
+-- What the first mark of a line means, and the small print.
+for group, link in pairs({
+  RopewayRunning = 'DiagnosticInfo',
+  RopewayDone = 'DiagnosticOk',
+  RopewayFailed = 'DiagnosticError',
+  RopewayAsks = 'DiagnosticWarn',
+  RopewayDetail = 'Comment',
+}) do
+  vim.api.nvim_set_hl(0, group, { default = true, link = link })
+end
 
 ---@class ropeway.Call
 ---@field mark integer extmark of its line
@@ -24,6 +35,7 @@ local space = vim.api.nvim_create_namespace('ropeway.stream')
 ---@field client_id integer
 ---@field title string
 ---@field bufnr integer
+---@field parsed boolean is a parser to colour it once all is there?
 ---@field pending string text that has come and is not in the buffer yet
 ---@field size integer bytes taken so far
 ---@field timer boolean is a flush on its way?
@@ -103,6 +115,7 @@ end
 --- Adds whole lines at the end.
 ---@param stream ropeway.Stream
 ---@param lines string[]
+---@return integer row of the last of them
 local function append(stream, lines)
   flush(stream)
   write(stream, function()
@@ -112,6 +125,7 @@ local function append(stream, lines)
     vim.api.nvim_buf_set_lines(stream.bufnr, -1, -1, true, lines)
   end)
   stream.in_text = false
+  return vim.api.nvim_buf_line_count(stream.bufnr) - 1
 end
 
 ---@param stream ropeway.Stream
@@ -127,10 +141,28 @@ local function say(stream, text)
   stream.pending = stream.pending .. text
   if not stream.timer then
     stream.timer = true
+    local typing = vim.api.nvim_get_mode().mode:find('^[iR]')
     vim.defer_fn(function()
       stream.timer = false
       flush(stream)
-    end, PAUSE)
+    end, typing and PAUSE_TYPING or PAUSE)
+  end
+end
+
+--- Colours the first character of a row, and what follows `detail` bytes.
+---@param stream ropeway.Stream
+---@param row integer
+---@param group string
+---@param detail? integer
+local function colour(stream, row, group, detail)
+  local line = vim.api.nvim_buf_get_lines(stream.bufnr, row, row + 1, true)[1]
+  local mark = #vim.fn.strpart(line, 0, 1, 1)
+  vim.api.nvim_buf_set_extmark(stream.bufnr, space, row, 0, { end_col = mark, hl_group = group })
+  if detail and detail < #line then
+    vim.api.nvim_buf_set_extmark(stream.bufnr, space, row, detail, {
+      end_col = #line,
+      hl_group = 'RopewayDetail',
+    })
   end
 end
 
@@ -145,10 +177,10 @@ end
 ---@param stream ropeway.Stream
 ---@param event table
 local function tool_started(stream, event)
-  append(stream, { '… ' .. line_of(event.summary) })
-  local row = vim.api.nvim_buf_line_count(stream.bufnr) - 1
+  local row = append(stream, { '… ' .. line_of(event.summary) })
   local mark = vim.api.nvim_buf_set_extmark(stream.bufnr, space, row, 0, { right_gravity = false })
   stream.calls[event.callId] = { mark = mark, output = 0, rest = '' }
+  colour(stream, row, 'RopewayRunning')
 end
 
 ---@param stream ropeway.Stream
@@ -204,22 +236,23 @@ local function tool_finished(stream, event)
     return
   end
   local failed = ropeway.given(event.error)
-  local line = ('%s %s (%s%s)'):format(
-    failed and '✗' or '✓',
-    line_of(event.summary),
+  local what = (failed and '✗ ' or '✓ ') .. line_of(event.summary)
+  local how = (' (%s%s)'):format(
     event.cached == true and 'known, ' or '',
     failed and line_of(failed) or duration(event.ms)
   )
   write(stream, function()
-    vim.api.nvim_buf_set_lines(stream.bufnr, row, row + 1, true, { line })
+    vim.api.nvim_buf_clear_namespace(stream.bufnr, space, row, row + 1)
+    vim.api.nvim_buf_set_lines(stream.bufnr, row, row + 1, true, { what .. how })
   end)
+  colour(stream, row, failed and 'RopewayFailed' or 'RopewayDone', #what)
 end
 
 --- Level of a line's fold: what a command printed, below the line of its call.
 ---@param lnum integer
 ---@return integer
 function M.fold(lnum)
-  return vim.startswith(vim.fn.getline(lnum), '│ ') and 1 or 0
+  return vim.startswith(vim.fn.getline(lnum) --[[@as string]], '│ ') and 1 or 0
 end
 
 ---@return string
@@ -238,13 +271,17 @@ function M.show(id)
   end
   flush(stream)
   local win = window.show(stream.bufnr, {
-    foldmethod = 'expr',
-    foldexpr = "v:lua.require'ropeway.stream'.fold(v:lnum)",
-    foldtext = "v:lua.require'ropeway.stream'.fold_text()",
-    foldlevel = 0,
-    foldminlines = 0,
-    foldenable = true,
-    fillchars = 'fold: ',
+    title = stream.title,
+    tall = true,
+    options = {
+      foldmethod = 'expr',
+      foldexpr = "v:lua.require'ropeway.stream'.fold(v:lnum)",
+      foldtext = "v:lua.require'ropeway.stream'.fold_text()",
+      foldlevel = 0,
+      foldminlines = 0,
+      foldenable = true,
+      fillchars = 'fold: ',
+    },
   })
   if not stream.ended then
     vim.api.nvim_win_set_cursor(win, { vim.api.nvim_buf_line_count(stream.bufnr), 0 })
@@ -276,6 +313,12 @@ local function started(event, client_id)
   drop_old()
   local title, model = line_of(event.title), line_of(event.model)
   local bufnr = window.buffer('ropeway://' .. line_of(event.runId), 'markdown')
+  local parsed = vim.treesitter.highlighter.active[bufnr] ~= nil
+  if parsed then
+    -- Neovim 0.12 parses Markdown anew for each screen, which takes it up to 10 ms: a key would wait for that. The
+    -- patterns of old are good enough for text that is still coming.
+    vim.treesitter.stop(bufnr)
+  end
   window.write(bufnr, function()
     vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, {
       '# ' .. title .. (model ~= '' and (' (' .. model .. ')') or ''),
@@ -287,6 +330,7 @@ local function started(event, client_id)
     client_id = client_id,
     title = title,
     bufnr = bufnr,
+    parsed = parsed,
     pending = '',
     size = 0,
     timer = false,
@@ -318,12 +362,14 @@ function M.event(event, client_id)
     tool_finished(stream, event)
   elseif kind == 'approval' then
     local answer = ropeway.given(event.answer)
-    append(stream, { answer and ('· ' .. line_of(answer)) or ('? ' .. line_of(event.message)) })
+    local line = answer and ('· ' .. line_of(answer)) or ('? ' .. line_of(event.message))
+    colour(stream, append(stream, { line }), answer and 'RopewayDetail' or 'RopewayAsks')
   elseif kind == 'retry' then
     local wait = duration(event.waitMs)
-    append(stream, { ('· asked again in %s: %s'):format(wait, line_of(event.why)) })
+    local line = ('· asked again in %s: %s'):format(wait, line_of(event.why))
+    colour(stream, append(stream, { line }), 'RopewayAsks', 0)
   elseif kind == 'compacted' then
-    append(stream, { '· the conversation was shortened' })
+    colour(stream, append(stream, { '· the conversation was shortened' }), 'RopewayDetail', 0)
   end
 end
 
@@ -337,7 +383,10 @@ function M.finish(id, how)
     if vim.api.nvim_buf_is_loaded(stream.bufnr) then
       flush(stream)
       stream.in_text = true
-      append(stream, { '*' .. line_of(how) .. '*' })
+      colour(stream, append(stream, { '*' .. line_of(how) .. '*' }), 'RopewayDetail', 0)
+      if stream.parsed then
+        vim.treesitter.start(stream.bufnr)
+      end
     end
   end
 end

@@ -25,7 +25,7 @@ local proposed
 
 ---@return string
 function M.log_path()
-  return vim.lsp.log and vim.lsp.log.get_filename() or vim.lsp.get_log_path()
+  return vim.lsp.log and vim.lsp.log.get_filename() or vim.lsp.get_log_path() ---@diagnostic disable-line: deprecated
 end
 
 ---@return string?
@@ -37,7 +37,12 @@ end
 ---@param id? string a run
 function M.answer(id)
   if not id and last_answer then
-    window.page('ropeway://answer', vim.split(last_answer, '\r?\n'), 'markdown')
+    window.page(
+      'ropeway://answer',
+      vim.split(last_answer, '\r?\n'),
+      'markdown',
+      { title = 'message' }
+    )
   elseif not stream.show(id) then
     ropeway.notify('no answer yet.')
   end
@@ -110,9 +115,9 @@ local function say(message, level, rest, title)
 end
 
 --- window/showMessage: the server says what went wrong, and what to do.
----@param params lsp.ShowMessageParams
+---@param params lsp.ShowMessageParams|lsp.ShowMessageRequestParams
 function M.message(params)
-  local levels = { vim.log.levels.ERROR, vim.log.levels.WARN }
+  local levels = { vim.log.levels.ERROR, vim.log.levels.WARN } ---@type table<integer, integer>
   local message = params.message:gsub('^Ropeway: ', '')
   if params.type <= 2 then
     last_answer = message
@@ -208,7 +213,7 @@ local function finished(event, run)
   elseif event.status == 'answered' then
     stream.show(event.runId)
   elseif event.status == 'proposed' then
-    changes.show(event.runId)
+    changes.show(event.runId, proposed)
   end
 end
 
@@ -261,11 +266,11 @@ end
 ---@param all table<string, table>
 ---@return string[]
 local function operations(all)
-  local names = vim.tbl_keys(all)
-  if #names == 0 then
+  local known = vim.tbl_keys(all)
+  if #known == 0 then
     return {}
   end
-  table.sort(names)
+  table.sort(known)
   local rows = vim.tbl_map(function(name)
     local recent = ropeway.given(all[name].recent) or {}
     return vim.tbl_extend('force', all[name], {
@@ -273,7 +278,7 @@ local function operations(all)
       recent = recent.count,
       ['recent p95'] = recent.p95,
     })
-  end, names)
+  end, known)
   local columns =
     { 'operation', 'count', 'errors', 'p50', 'p95', 'p99', 'max', 'recent', 'recent p95' }
   return vim.list_extend({ '', '# ms' }, window.table(columns, rows))
@@ -309,7 +314,7 @@ function M.stats(stats)
     return row[1] .. (' '):rep(widest - #row[1] + 2) .. row[2]
   end, rows)
   vim.list_extend(lines, operations(ropeway.given(stats and stats.operations) or {}))
-  window.page('ropeway://stats', lines, 'ropeway-stats')
+  window.page('ropeway://stats', lines, 'ropeway-stats', { title = 'readout' })
 end
 
 --- The conversation, message by message, with what each costs in tokens.
@@ -336,15 +341,17 @@ function M.tokens(dump)
     end
   end
   lines[1] = ('# Tokens by message: %d in all'):format(total)
-  window.page('ropeway://tokens', lines, 'markdown')
+  window.page('ropeway://tokens', lines, 'markdown', { title = 'conversation' })
 end
 
 --- One of the server's tables.
 ---@param data table
 function M.analytics(data)
   local lines = window.table(ropeway.given(data.columns) or {}, ropeway.given(data.rows) or {})
-  local _, win = window.page('ropeway://analytics', lines, 'ropeway-stats')
-  vim.wo[win].wrap = false
+  window.page('ropeway://analytics', lines, 'ropeway-stats', {
+    title = 'analytics',
+    options = { wrap = false },
+  })
 end
 
 --- window/showDocument: an answer that the server wrote to a file opens below, all else as Neovim does it.
@@ -365,7 +372,7 @@ function M.show_document(err, params, ctx, config)
   vim.fn.bufload(bufnr)
   vim.bo[bufnr].readonly = true
   vim.bo[bufnr].filetype = 'markdown'
-  window.show(bufnr)
+  window.show(bufnr, { title = vim.fs.basename(path), tall = true })
   if ropeway.given(params.takeFocus) then
     vim.api.nvim_set_current_win(vim.fn.bufwinid(bufnr))
   end

@@ -51,15 +51,29 @@ local function ours()
   end
 end
 
+---@class ropeway.Look
+---@field title string what the window's own status line says
+---@field hint? string which keys do something there
+---@field tall? boolean as high as it may be at once: what grows must not push the user's text about
+---@field options? table<string, any> of the window, beside those that make it readable
+
+--- Text for a status line: no `%` of it means anything.
+---@param text string
+---@return string
+local function plain(text)
+  return (text:gsub('%%', '%%%%'))
+end
+
 --- Shows a buffer in the window below; the cursor stays where the user types. One window serves for all.
 ---@param bufnr integer
----@param options? table<string, any> of the window, beside those that make it readable
+---@param look ropeway.Look
 ---@return integer win
-function M.show(bufnr, options)
+function M.show(bufnr, look)
   local win = vim.fn.bufwinid(bufnr)
   if win == -1 then
-    local wanted = vim.api.nvim_buf_line_count(bufnr) + 1
-    wanted = math.max(8, math.min(wanted, math.floor(vim.o.lines * 0.4)))
+    local most = math.floor(vim.o.lines * 0.4)
+    local wanted = look.tall and most or vim.api.nvim_buf_line_count(bufnr) + 1
+    wanted = math.max(8, math.min(wanted, most))
     win = ours() or -1
     if win == -1 then
       local from = vim.api.nvim_get_current_win()
@@ -85,7 +99,11 @@ function M.show(bufnr, options)
     conceallevel = 2,
     foldmethod = 'manual',
     foldenable = false,
-  }, options or {})
+    statusline = (' Ropeway: %s%%=%s '):format(
+      plain(look.title),
+      plain((look.hint and (look.hint .. ' · ') or '') .. 'q closes')
+    ),
+  }, look.options or {})
   -- The way to fold first: the rest depends on it.
   for _, name in ipairs({ 'foldexpr', 'foldmethod' }) do
     if all[name] then
@@ -102,14 +120,15 @@ end
 ---@param name string
 ---@param lines string[]
 ---@param filetype string
+---@param look ropeway.Look
 ---@return integer bufnr
 ---@return integer win
-function M.page(name, lines, filetype)
+function M.page(name, lines, filetype, look)
   local bufnr = M.buffer(name, filetype)
   M.write(bufnr, function()
     vim.api.nvim_buf_set_lines(bufnr, 0, -1, false, lines)
   end)
-  local win = M.show(bufnr)
+  local win = M.show(bufnr, look)
   vim.api.nvim_win_set_cursor(win, { 1, 0 })
   return bufnr, win
 end
