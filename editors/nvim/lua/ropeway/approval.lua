@@ -147,7 +147,7 @@ function M.handler(params, client_id)
   M.offer()
   if not answered then
     yielded = true
-    coroutine.yield()
+    coroutine.yield() ---@diagnostic disable-line: await-in-sync
   end
   return given or vim.NIL
 end

@@ -150,7 +150,7 @@ function M.apply(client, edit)
 
   flush(client)
   local before = {} ---@type table<string, true>
-  for i, change in ipairs(changes) do
+  for i, change in ipairs(changes) do ---@cast i integer
     local reason = obstacle(client, change, before)
     if reason then
       return { applied = false, failureReason = reason, failedChange = i - 1 }
@@ -160,7 +160,7 @@ function M.apply(client, edit)
   ---@type { bufnr: integer, tick: integer, seq: integer }[] the buffers changed, with where their undo stood
   local touched = {}
   local seen = {} ---@type table<integer, true>
-  for i, change in ipairs(changes) do
+  for i, change in ipairs(changes) do ---@cast i integer
     local ok, err = pcall(function()
       if change.kind then
         vim.lsp.util.apply_workspace_edit({ documentChanges = { change } }, client.offset_encoding)

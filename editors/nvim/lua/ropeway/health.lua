@@ -31,7 +31,7 @@ local function check_program(program)
     )
     return
   end
-  health.ok(vim.trim(version.stdout))
+  health.ok(vim.trim(version.stdout or ''))
   -- Asks the providers as well, which can take a while.
   local doctor = output({ path, 'doctor' }, 20000)
   if not doctor then
@@ -90,11 +90,11 @@ function M.check()
     health.error('Neovim 0.10 or newer is needed')
     return
   end
-  health.ok('Neovim ' .. tostring(vim.version()))
+  health.ok('Neovim ' .. tostring(vim.version())) ---@diagnostic disable-line: call-non-callable
   local ropeway = require('ropeway')
   local cmd = ropeway.opts.cmd
   if vim.lsp.config then
-    local config = vim.lsp.config.ropeway
+    local config = vim.lsp.config['ropeway'] ---@diagnostic disable-line: undefined-field
     cmd = config and config.cmd or cmd
   end
   if type(cmd) == 'table' then

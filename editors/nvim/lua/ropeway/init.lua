@@ -71,7 +71,7 @@ end
 
 --- Sends a request the way this Neovim wants it.
 ---@param client vim.lsp.Client
----@param method string
+---@param method vim.lsp.protocol.Method.ClientToServer.Request
 ---@param params table
 ---@param handler fun(err?: lsp.ResponseError, result: any)
 ---@param bufnr? integer
@@ -100,11 +100,13 @@ local function root_of(bufnr)
   if name == '' or vim.bo[bufnr].buftype ~= '' or name:find('^%w[%w+.-]+://') then
     return nil
   end
-  local root = vim.fs.root(bufnr, M.opts.root_markers)
-  if root then
-    return root
-  end
   local dir = vim.fs.dirname(vim.fs.normalize(name))
+  -- The nearest: vim.fs.root() of Neovim 0.11 would go on to the home for the first of the markers before it took the
+  -- second beside the file.
+  local mark = vim.fs.find(M.opts.root_markers or {}, { upward = true, path = dir })[1]
+  if mark then
+    return vim.fs.dirname(mark)
+  end
   local cwd = vim.fs.normalize(vim.fn.getcwd())
   local home = vim.fs.normalize('~')
   -- The directory one works in is the better guess, unless it is a whole home or disk.
@@ -292,6 +294,7 @@ end
 ---@return vim.lsp.ClientConfig
 function M.config()
   local opts = M.opts
+  ---@type table
   local capabilities = {
     workspace = {
       -- True of ropeway.edit, which takes the place of the stock handler.
@@ -301,7 +304,7 @@ function M.config()
   if not modern then
     -- Neovim 0.10 takes these instead of its own, not on top of them.
     local own = vim.lsp.protocol.make_client_capabilities()
-    capabilities = vim.tbl_deep_extend('force', own, capabilities)
+    capabilities = vim.tbl_deep_extend('force', own, capabilities) --[[@as table]]
   end
   ---@type vim.lsp.Config
   local config = {
@@ -318,12 +321,13 @@ function M.config()
       end,
     },
     before_init = function(params)
-      local root = M.given(params.rootUri)
-      params.initializationOptions =
-        vim.tbl_extend('force', M.given(params.initializationOptions) or {}, {
-          settings = next(opts.settings) and opts.settings or vim.empty_dict(),
-          trusted = is_trusted(root and vim.uri_to_fname(root)),
-        })
+      ---@diagnostic disable-next-line: deprecated
+      local root = M.given(params.rootUri --[[@as string?]])
+      local given = M.given(params.initializationOptions --[[@as table?]]) or {}
+      params.initializationOptions = vim.tbl_extend('force', given, {
+        settings = next(opts.settings) and opts.settings or vim.empty_dict(),
+        trusted = is_trusted(root and vim.uri_to_fname(root)),
+      })
     end,
     on_init = function(client, result)
       require('ropeway.wire').watch(client)
@@ -337,9 +341,9 @@ function M.config()
       end
     end,
     on_exit = on_exit,
-    reuse_client = function(client, config)
-      return client.name == config.name
-        and client.config.root_dir == config.root_dir
+    reuse_client = function(client, other)
+      return client.name == other.name
+        and client.config.root_dir == other.root_dir
         and not is_stopped(client)
     end,
   }
@@ -358,7 +362,7 @@ function M.config()
 end
 
 --- Says once that the program is missing, and whether it is there.
----@param cmd string[]|fun()
+---@param cmd? string[]|function
 ---@return boolean
 local function is_installed(cmd)
   if type(cmd) ~= 'table' or vim.fn.executable(cmd[1]) == 1 then
@@ -378,7 +382,8 @@ end
 ---@return integer? client_id
 function M.attach(bufnr)
   local root = root_of(bufnr)
-  local config = modern and vim.deepcopy(vim.lsp.config.ropeway) or M.config()
+  local config = modern and vim.deepcopy(vim.lsp.config['ropeway']) or M.config() ---@diagnostic disable-line: undefined-field
+  ---@cast config vim.lsp.Config
   if not root or not is_installed(config.cmd) then
     return nil
   end

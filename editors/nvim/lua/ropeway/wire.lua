@@ -28,14 +28,15 @@ function M.position(bufnr, row, col, encoding)
   if encoding == 'utf-8' then
     return { line = row, character = col }
   end
-  local utf32, utf16
+  local utf32, utf16 ---@type integer, integer
   if vim.fn.has('nvim-0.11') == 1 then
     utf32 = vim.str_utfindex(line, 'utf-32', col)
     utf16 = vim.str_utfindex(line, 'utf-16', col)
   else
-    utf32, utf16 = vim.str_utfindex(line, col)
+    utf32, utf16 = vim.str_utfindex(line, col) ---@diagnostic disable-line
   end
-  return { line = row, character = encoding == 'utf-32' and utf32 or utf16 }
+  local character = encoding == 'utf-32' and utf32 or utf16 --[[@as integer]]
+  return { line = row, character = character }
 end
 
 --- Every diagnostic of the lines from `first` to `last` (zero-based, both included), whoever published it.
@@ -94,7 +95,7 @@ function M.watch(client)
   end
   client.rpc.request = function(method, params, ...)
     if method == 'textDocument/codeAction' then
-      complete_context(client, params)
+      complete_context(client, params --[[@as lsp.CodeActionParams]])
     end
     return request(method, params, ...)
   end

@@ -1,6 +1,6 @@
 --- The lualine component: `sections = { lualine_x = { 'ropeway' } }`. It shows |ropeway.status()|.
 
-local M = require('lualine.component'):extend()
+local M = require('lualine.component'):extend() ---@diagnostic disable-line: unresolved-require
 
 --- Called by lualine when it draws.
 ---@return string
