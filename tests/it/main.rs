@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod editors;
 mod flow;
 mod host;
 mod initialize;

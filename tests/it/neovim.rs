@@ -5,18 +5,12 @@
 //! `tests/nvim/install` gets the Neovims; without them these tests fail and say so.
 #![expect(clippy::disallowed_methods, reason = "a test lays out its own files and environment")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::model::{Model, Received, Reply, Turn, openai};
-
-/// Until here nothing takes a tenth of it; past it something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::lua::{Lua, PATIENCE, neovim, repository};
+use crate::support::model::{Model, Turn, openai};
 
 const TOTAL: &str =
     "def total(items):\n    sum = 0\n    for item in items:\n        sum = sum + item\n    return sum\n";
@@ -24,145 +18,6 @@ const TOTAL: &str =
 /// What the model replaces, and by what.
 const OLD: &str = "    sum = 0\n    for item in items:\n        sum = sum + item\n    return sum\n";
 const NEW: &str = "    return sum(items)\n";
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The program of an installed Neovim.
-fn neovim(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let editors = target.join("editors");
-    let program = editors.join(name).join("nvim");
-    assert!(
-        program.exists(),
-        "{} is missing: install it with `tests/nvim/install {}` (or run `tests/run`, which does)",
-        program.display(),
-        editors.display()
-    );
-    program
-}
-
-/// A Lua test in a Neovim of its own home.
-struct Lua {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
-    transcript: Vec<String>,
-    home: tempfile::TempDir,
-}
-
-impl Lua {
-    fn start(neovim: &Path, script: &str, arguments: &[&str], model: Option<&Model>) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let base = home.path();
-        let mut command = Command::new(neovim);
-        command.args(["-i", "NONE", "-n", "-l"]).arg(repository().join("tests/nvim").join(script)).args(arguments);
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LANG", "C.UTF-8");
-        command.env("HOME", base).env("NVIM_LOG_FILE", base.join("nvim.log"));
-        for (name, directory) in
-            [("CONFIG", "config"), ("DATA", "data"), ("STATE", "state"), ("CACHE", "cache"), ("RUNTIME", "runtime")]
-        {
-            let path = base.join(directory);
-            std::fs::create_dir(&path).unwrap();
-            command.env(if name == "RUNTIME" { "XDG_RUNTIME_DIR".into() } else { format!("XDG_{name}_HOME") }, path);
-        }
-        if let Some(model) = model {
-            let config = base.join("ropeway.toml");
-            let text = format!(
-                "model = \"play/m\"\n[providers.play]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key_env = \"PLAY_KEY\"\n",
-                model.openai_url()
-            );
-            std::fs::write(&config, text).unwrap();
-            command.env("ROPEWAY_CONFIG", config).env("PLAY_KEY", "not-a-key");
-        }
-        command.env("ROPEWAY_TEST_ROOT", repository()).env("ROPEWAY_TEST_PROGRAM", env!("CARGO_BIN_EXE_ropeway"));
-        command.current_dir(base).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (sender, lines) = mpsc::channel();
-        let stdout = child.stdout.take().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let other = sender.clone();
-        std::thread::spawn(move || forward(stdout, "", &sender));
-        std::thread::spawn(move || forward(stderr, "stderr: ", &other));
-        let stdin = child.stdin.take();
-        Self { child, stdin, lines, transcript: Vec::new(), home }
-    }
-
-    /// Reads on until a line begins with this; a failed check on the way fails the test.
-    #[track_caller]
-    fn until(&mut self, beginning: &str) -> String {
-        loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
-                panic!("no `{beginning}` came.\n{}", self.report());
-            };
-            self.transcript.push(line.clone());
-            assert!(!line.starts_with("not ok"), "{line}\n{}", self.report());
-            if line.starts_with(beginning) {
-                return line;
-            }
-        }
-    }
-
-    /// Waits for a gate of the driver; it stays there until `pass`.
-    #[track_caller]
-    fn gate(&mut self, name: &str) {
-        let line = self.until("gate ");
-        assert_eq!(line, format!("gate {name}"), "{}", self.report());
-    }
-
-    fn pass(&mut self, name: &str) {
-        writeln!(self.stdin.as_mut().unwrap(), "go {name}").unwrap();
-    }
-
-    /// The next request to the model; a driver that fails meanwhile fails the test.
-    #[track_caller]
-    fn asks(&mut self, model: &Model) -> (Received, Reply) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let Ok(asked) = runtime.block_on(async { tokio::time::timeout(PATIENCE, model.expect()).await }) else {
-            self.transcript.extend(self.lines.try_iter());
-            panic!("the model was not asked.\n{}", self.report());
-        };
-        asked
-    }
-
-    /// All checks passed and the process has ended.
-    #[track_caller]
-    fn done(mut self) {
-        let line = self.until("done ");
-        assert!(line.ends_with(" 0 failed"), "{line}\n{}", self.report());
-        assert!(self.child.wait().unwrap().success(), "{}", self.report());
-    }
-
-    fn report(&self) -> String {
-        let mut report = self.transcript.join("\n");
-        for log in ["state/nvim/lsp.log", "nvim.log"] {
-            if let Ok(text) = std::fs::read_to_string(self.home.path().join(log)) {
-                let from = text.lines().count().saturating_sub(20);
-                let tail: Vec<&str> = text.lines().skip(from).collect();
-                report.push_str(&format!("\n--- end of {log}\n{}", tail.join("\n")));
-            }
-        }
-        report
-    }
-}
-
-impl Drop for Lua {
-    fn drop(&mut self) {
-        // Its editor sees the end of its channel and leaves, and the server with it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn forward(from: impl std::io::Read, mark: &str, to: &mpsc::Sender<String>) {
-    for line in BufReader::new(from).lines() {
-        let Ok(line) = line else { return };
-        if to.send(format!("{mark}{line}")).is_err() {
-            return;
-        }
-    }
-}
 
 /// A workspace with a function that could be shorter.
 fn workspace() -> tempfile::TempDir {
@@ -175,7 +30,7 @@ fn workspace() -> tempfile::TempDir {
 
 /// Starts a scenario of the driver.
 fn scenario(neovim_name: &str, name: &str, workspace: &Path, model: &Model) -> Lua {
-    Lua::start(&neovim(neovim_name), "drive.lua", &[name, workspace.to_str().unwrap()], Some(model))
+    Lua::start(&neovim(neovim_name), "nvim/drive.lua", &[name, workspace.to_str().unwrap()], Some(model))
 }
 
 fn shorter() -> Turn {
@@ -183,7 +38,7 @@ fn shorter() -> Turn {
 }
 
 fn edits_are_answered_truthfully(neovim_name: &str) {
-    Lua::start(&neovim(neovim_name), "edits.lua", &[], None).done();
+    Lua::start(&neovim(neovim_name), "nvim/edits.lua", &[], None).done();
 }
 
 fn typing_during_a_run_is_kept_and_one_undo_takes_the_edit_back(neovim_name: &str) {
@@ -331,6 +186,63 @@ fn the_plugin_has_the_version_of_the_server() {
     assert!(plugin.contains(&version), "editors/nvim/lua/ropeway/init.lua must say {version}");
 }
 
+fn every_map_and_word_does_what_it_says(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    // The list of models asks the provider; a summary for `compact` is a request of its own.
+    model.answer_with(|request| (request.method == "GET").then(|| Turn::failure(404, &[], "")));
+    let mut user = scenario(neovim_name, "maps", dir.path(), &model);
+    for (gate, said, answer) in [
+        ("edit", "say it in words", "It is said."),
+        ("fix", "sum hides a builtin", "It is fine."),
+        ("explain", "total.py", "It adds up."),
+        ("review", "total.py", "Nothing to find."),
+    ] {
+        let (request, reply) = user.asks(&model);
+        let prompt = request.body.to_string();
+        assert!(prompt.contains(said), "{gate} asks for {said}: {prompt}");
+        user.gate(gate);
+        user.pass(gate);
+        reply.play(&Turn::text(answer), &request);
+    }
+    model.script([Turn::text("A summary.")]);
+    user.done();
+}
+
+fn lualine_shows_the_state(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    let mut user = scenario(neovim_name, "lualine", dir.path(), &model);
+    user.gate("asked");
+    let (request, reply) = user.asks(&model);
+    user.pass("asked");
+    user.gate("seen");
+    reply.play(&Turn::text("It adds up."), &request);
+    user.pass("seen");
+    user.done();
+}
+
+fn an_edited_configuration_is_in_force_with_the_next_run(neovim_name: &str) {
+    let model = Model::start();
+    let dir = workspace();
+    model.script([shorter(), Turn::text("Done.")]);
+    let mut user = scenario(neovim_name, "config", dir.path(), &model);
+    user.gate("asked");
+    let (request, reply) = user.asks(&model);
+    assert_eq!(model.requests()[0].body["model"], "m", "the model of before");
+    assert_eq!(request.body["model"], "n", "the model that the file now names");
+    user.pass("asked");
+    reply.play(&Turn::text("It adds up."), &request);
+    user.done();
+}
+
+fn the_documented_lines_set_it_up(neovim_name: &str) {
+    let model = Model::start();
+    // The health check asks whether the provider answers.
+    model.answer_with(|request| (request.method == "GET").then(|| Turn::failure(404, &[], "")));
+    Lua::start(&neovim(neovim_name), "nvim/setup.lua", &[], Some(&model)).done();
+}
+
 fn a_server_that_dies_comes_back(neovim_name: &str) {
     let model = Model::start();
     let dir = workspace();
@@ -361,4 +273,8 @@ in_both! {
     a_question_waits_until_the_keyboard_is_free,
     a_proposed_edit_is_looked_at_first,
     a_server_that_dies_comes_back,
+    every_map_and_word_does_what_it_says,
+    lualine_shows_the_state,
+    an_edited_configuration_is_in_force_with_the_next_run,
+    the_documented_lines_set_it_up,
 }

@@ -2,4 +2,5 @@
 
 pub mod agent;
 pub mod editor;
+pub mod lua;
 pub mod model;

@@ -6,7 +6,7 @@ vim.o.hidden = true
 vim.o.autoindent = false
 vim.cmd('filetype on')
 
-_G.seen = { events = {}, notes = {}, statuses = 0, starts = 0 }
+_G.seen = { events = {}, notes = {}, progress = {}, statuses = 0, starts = 0 }
 vim.notify = function(message, level) ---@diagnostic disable-line: duplicate-set-field
   table.insert(seen.notes, { message = message, level = level })
 end
@@ -28,6 +28,12 @@ vim.api.nvim_create_autocmd('LspAttach', {
     seen.starts = seen.starts + 1
   end,
 })
+vim.api.nvim_create_autocmd('LspProgress', {
+  callback = function(args)
+    local value = args.data.params.value
+    seen.progress[#seen.progress + 1] = { kind = value.kind, title = value.title }
+  end,
+})
 -- The user picks in the code action menu what the driver wants, and gives this instruction.
 vim.ui.select = function(items, opts, done) ---@diagnostic disable-line: duplicate-set-field
   if opts.kind == 'ropeway-approval' then
@@ -39,6 +45,7 @@ vim.ui.select = function(items, opts, done) ---@diagnostic disable-line: duplica
     end
     return done(nil)
   end
+  seen.menu_kind = opts.kind
   seen.menu = vim.tbl_map(opts.format_item or tostring, items)
   for _, item in ipairs(items) do
     local command = vim.tbl_get(item, 'action', 'command')

@@ -21,8 +21,17 @@ user.until_true(
   [[require('ropeway').status()]]
 )
 t.check('the cursor stays in the code', user.lua([[return vim.fn.expand('%:t')]]) == 'total.py')
+t.same('progress goes to whoever shows it', user.lua('return seen.progress[1]'), {
+  kind = 'begin',
+  title = 'Ropeway: Explain (total.py)',
+})
 user.gate('read')
 user.finished('the run', 'answered')
 user.until_below('the rest comes below the calls', '\n\nNothing else.\n')
 user.until_below('and how it ended', '\n*answered')
+user.until_true(
+  'the progress ends',
+  [[seen.progress[#seen.progress].kind == 'end']],
+  'seen.progress'
+)
 user.quit()
