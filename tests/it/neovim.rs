@@ -41,6 +41,10 @@ fn edits_are_answered_truthfully(neovim_name: &str) {
     Lua::start(&neovim(neovim_name), "nvim/edits.lua", &[], None).done();
 }
 
+fn overlapping_calls_keep_their_lines(neovim_name: &str) {
+    Lua::start(&neovim(neovim_name), "nvim/window.lua", &[], None).done();
+}
+
 fn typing_during_a_run_is_kept_and_one_undo_takes_the_edit_back(neovim_name: &str) {
     let model = Model::start();
     let dir = workspace();
@@ -265,6 +269,7 @@ macro_rules! in_both {
 
 in_both! {
     edits_are_answered_truthfully,
+    overlapping_calls_keep_their_lines,
     typing_during_a_run_is_kept_and_one_undo_takes_the_edit_back,
     what_both_changed_stays_the_users,
     a_run_is_cancelled_in_the_middle,

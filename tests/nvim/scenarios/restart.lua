@@ -18,6 +18,11 @@ t.check(
   user.lua([[return vim.iter(seen.notes):any(function(n)
   return n.message:find('starting it again') end)]])
 )
+t.check(
+  'once, in words that fit',
+  user.lua([[return #seen.notes == 1 and #seen.notes[1].message < 79]]),
+  user.lua('return seen.notes')
+)
 user.command('%Ropeway edit use the builtin sum')
 user.finished('a run on the new server', 'applied')
 user.until_text(

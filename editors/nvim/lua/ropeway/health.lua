@@ -95,7 +95,8 @@ function M.check()
   local cmd = ropeway.opts.cmd
   if vim.lsp.config then
     local config = vim.lsp.config['ropeway'] ---@diagnostic disable-line: undefined-field
-    cmd = config and config.cmd or cmd
+    -- Somebody may have configured another.
+    cmd = config and config.cmd ~= ropeway.launch and config.cmd or cmd
   end
   if type(cmd) == 'table' then
     check_program(cmd[1])

@@ -250,6 +250,10 @@ end
 ---@param signal integer
 ---@param client_id integer
 local function on_exit(code, signal, client_id)
+  local ended = require('ropeway.wire').how_it_ended()
+  if ended then
+    code, signal = ended.code, ended.signal
+  end
   local client = vim.lsp.get_client_by_id(client_id)
   local bufs = client and vim.tbl_keys(client.attached_buffers) or {}
   statuses[client_id], versions[client_id] = nil, nil
@@ -290,6 +294,14 @@ local function on_exit(code, signal, client_id)
   end)
 end
 
+--- Starts the server; what Neovim knows as its command.
+---@param dispatchers vim.lsp.rpc.Dispatchers
+---@param config? vim.lsp.ClientConfig
+---@return vim.lsp.rpc.PublicClient
+function M.launch(dispatchers, config)
+  return require('ropeway.wire').launch(assert(M.opts.cmd), dispatchers, config)
+end
+
 --- The client configuration, for |vim.lsp.config()| or |vim.lsp.start()|.
 ---@return vim.lsp.ClientConfig
 function M.config()
@@ -309,7 +321,7 @@ function M.config()
   ---@type vim.lsp.Config
   local config = {
     name = 'ropeway',
-    cmd = opts.cmd,
+    cmd = M.launch,
     filetypes = opts.filetypes,
     handlers = handlers,
     init_options = { status = true, events = true },
@@ -365,6 +377,7 @@ end
 ---@param cmd? string[]|function
 ---@return boolean
 local function is_installed(cmd)
+  cmd = cmd == M.launch and M.opts.cmd or cmd
   if type(cmd) ~= 'table' or vim.fn.executable(cmd[1]) == 1 then
     return true
   end

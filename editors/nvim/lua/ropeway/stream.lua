@@ -178,7 +178,7 @@ end
 ---@param event table
 local function tool_started(stream, event)
   local row = append(stream, { '… ' .. line_of(event.summary) })
-  local mark = vim.api.nvim_buf_set_extmark(stream.bufnr, space, row, 0, { right_gravity = false })
+  local mark = vim.api.nvim_buf_set_extmark(stream.bufnr, space, row, 0, {})
   stream.calls[event.callId] = { mark = mark, output = 0, rest = '' }
   colour(stream, row, 'RopewayRunning')
 end
@@ -243,7 +243,8 @@ local function tool_finished(stream, event)
   )
   write(stream, function()
     vim.api.nvim_buf_clear_namespace(stream.bufnr, space, row, row + 1)
-    vim.api.nvim_buf_set_lines(stream.bufnr, row, row + 1, true, { what .. how })
+    -- Within the line: with it would go the marks of the call below.
+    vim.api.nvim_buf_set_text(stream.bufnr, row, 0, row, -1, { what .. how })
   end)
   colour(stream, row, failed and 'RopewayFailed' or 'RopewayDone', #what)
 end

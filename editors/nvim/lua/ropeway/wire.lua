@@ -1,8 +1,10 @@
---- Stands between Neovim's client and the wire, for two things that are known or given nowhere else.
+--- Stands between Neovim's client and the wire, for three things that are known or given nowhere else.
 ---
 --- * Which version of a document the server holds. A second client that attaches to the buffer resets the number in
 ---   `vim.lsp.util.buf_versions` (Neovim 0.10), so it is read off what is sent.
 --- * Diagnostics. Neovim gives a server only those it published itself, and Ropeway is there to fix those of others.
+--- * The end. Neovim tells of a server that died in a line longer than the screen, which asks for Enter in the middle of
+---   someone's typing; the plugin tells it in a few words.
 
 local M = {}
 
@@ -11,6 +13,34 @@ local MAX_DIAGNOSTICS = 100
 
 ---@type table<integer, table<string, integer>> the version last sent, by client and URI
 local sent = {}
+
+---@type { code: integer, signal: integer }[] how servers ended of which nobody has asked yet
+local ends = {}
+
+--- Starts the server. However it ends, Neovim hears of a good end.
+---@param cmd string[]
+---@param dispatchers vim.lsp.rpc.Dispatchers
+---@param config? vim.lsp.ClientConfig Neovim 0.10 gives none
+---@return vim.lsp.rpc.PublicClient
+function M.launch(cmd, dispatchers, config)
+  local on_exit = dispatchers.on_exit
+  dispatchers.on_exit = function(code, signal)
+    ends[#ends + 1] = { code = code, signal = signal }
+    on_exit(0, 0)
+  end
+  local given = config or {}
+  return vim.lsp.rpc.start(cmd, dispatchers, {
+    cwd = given.cmd_cwd,
+    env = given.cmd_env,
+    detached = given.detached,
+  })
+end
+
+--- How the server ended that has ended now.
+---@return { code: integer, signal: integer }?
+function M.how_it_ended()
+  return table.remove(ends, 1)
+end
 
 --- A position as the protocol wants it, from a zero-based row and byte column. Clamped to the buffer.
 ---@param bufnr integer
