@@ -281,7 +281,7 @@ function M.show(id)
       foldlevel = 0,
       foldminlines = 0,
       foldenable = true,
-      fillchars = 'fold: ',
+      fillchars = 'fold: ,eob: ',
     },
   })
   if not stream.ended then

@@ -99,6 +99,7 @@ function M.show(bufnr, look)
     conceallevel = 2,
     foldmethod = 'manual',
     foldenable = false,
+    fillchars = 'eob: ',
     statusline = (' Ropeway: %s%%=%s '):format(
       plain(look.title),
       plain((look.hint and (look.hint .. ' · ') or '') .. 'q closes')
