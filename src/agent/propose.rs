@@ -102,6 +102,8 @@ pub struct Courier<'a> {
     pub confirm: bool,
     /// Which edits.
     pub what: What,
+    /// Of which files, where not of all.
+    pub only: Option<&'a HashSet<WsPath>>,
     /// Stops the wait for a user who confirms.
     pub cancel: &'a CancellationToken,
 }
@@ -135,7 +137,7 @@ impl Courier<'_> {
         let mut since = Some(since);
         loop {
             let mut pending = workspace.deliveries(self.run);
-            pending.retain(|delivery| !given_up.contains(&delivery.path));
+            pending.retain(|delivery| !given_up.contains(&delivery.path) && self.means(&delivery.path));
             let Some(first) = pending.first() else { break };
             if let Some(reason) = self.unable(first) {
                 given_up.insert(first.path.clone());
@@ -210,7 +212,8 @@ impl Courier<'_> {
                 }
             }
         }
-        let conflicts = workspace.conflicts(self.run);
+        let mut conflicts = workspace.conflicts(self.run);
+        conflicts.retain(|conflict| self.means(&conflict.path));
         for (path, (uri, hunks)) in unseen {
             if !delivered.unknown && !delivered.cancelled && conflicts.iter().all(|conflict| conflict.path != path) {
                 delivered.file(&uri).edits += hunks;
@@ -220,6 +223,11 @@ impl Courier<'_> {
             delivered.conflict(&conflict);
         }
         delivered
+    }
+
+    /// Whether this delivery is about the file at `path`.
+    fn means(&self, path: &WsPath) -> bool {
+        self.only.is_none_or(|only| only.contains(path))
     }
 
     /// Whether other deliveries may go in the same request.

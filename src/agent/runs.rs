@@ -22,7 +22,6 @@ use super::history::History;
 use super::order::{Order, OrderError};
 use super::outcome::{Outcome, Status};
 use super::prompt::Subject;
-use super::propose::{Courier, What};
 use super::record::Log;
 use super::services::Services;
 use crate::config::{Config, ModelRef};
@@ -31,9 +30,9 @@ use crate::llm::Message;
 use crate::metrics::{Milestone, Op};
 use crate::paths::{WsPath, file_path};
 use crate::tools::registry::IDLE;
-use crate::trajectory::record::Decision;
 
 mod compact;
+mod decide;
 mod probe;
 mod recall;
 mod recorded;
@@ -362,88 +361,6 @@ impl Runs {
     /// How the run that ended last did.
     pub fn last_status(&self) -> Option<Status> {
         self.state().last
-    }
-
-    /// Takes a run's edits back, keeping what was typed since. Without a name: the last run that changed something.
-    pub async fn revert(self: &Arc<Self>, run: Option<RunId>) -> Result<Outcome, OrderError> {
-        let run = {
-            let state = self.state();
-            match run {
-                Some(run) if state.runs.contains_key(&run) => run,
-                Some(run) => return Err(OrderError::Run(format!("there is no run {run} that could be taken back"))),
-                None => state
-                    .order
-                    .iter()
-                    .rev()
-                    .find(|run| state.runs.get(*run).is_some_and(|entry| entry.touched))
-                    .cloned()
-                    .ok_or_else(|| OrderError::Run("no run has changed anything that could be taken back".into()))?,
-            }
-        };
-        self.redeliver(run, What::Undo).await
-    }
-
-    /// Applies the edits that a run in mode `preview` proposed.
-    pub async fn accept(self: &Arc<Self>, run: RunId) -> Result<Outcome, OrderError> {
-        self.proposed(&run)?;
-        self.redeliver(run, What::Staged).await
-    }
-
-    /// Drops the edits that a run in mode `preview` proposed.
-    pub fn reject(&self, run: &RunId) -> Result<(), OrderError> {
-        self.proposed(run)?;
-        self.services.workspace.end(run);
-        let removed = self.state().runs.remove(run);
-        if let Some(entry) = removed {
-            self.decided(run, &entry.thread, &entry.events, Decision::Reject, None);
-        }
-        Ok(())
-    }
-
-    fn proposed(&self, run: &RunId) -> Result<(), OrderError> {
-        let state = self.state();
-        let entry = state.runs.get(run).ok_or_else(|| OrderError::Run(format!("there is no run {run}")))?;
-        let status = entry.outcome.borrow().as_ref().map(|outcome| outcome.status);
-        match status {
-            Some(Status::Proposed) => Ok(()),
-            _ => Err(OrderError::Run(format!("run {run} has no edits that wait for a decision"))),
-        }
-    }
-
-    async fn redeliver(self: &Arc<Self>, run: RunId, what: What) -> Result<Outcome, OrderError> {
-        let (before, cancel, title, events) = {
-            let state = self.state();
-            let entry = state.runs.get(&run).ok_or_else(|| OrderError::Run(format!("there is no run {run}")))?;
-            let outcome = entry.outcome.borrow().clone();
-            let outcome =
-                outcome.ok_or_else(|| OrderError::Run(format!("run {run} has not ended yet; cancel it first")))?;
-            (outcome, self.closing.child_token(), entry.title.clone(), entry.events.clone())
-        };
-        let label = match what {
-            What::Staged => title,
-            What::Undo => format!("Take back: {title}"),
-        };
-        let courier = Courier {
-            services: &self.services,
-            run: &run,
-            events: &events,
-            label,
-            confirm: false,
-            what,
-            cancel: &cancel,
-        };
-        let delivered = courier.deliver(self.services.metrics.begin(Op::Propose)).await;
-        let outcome = super::task::judge((*before).clone(), delivered, what);
-        let decision = if what == What::Undo { Decision::Revert } else { Decision::Accept };
-        self.decided(&run, &outcome.thread_id, &events, decision, Some(&outcome));
-        if let Some(entry) = self.state().runs.get_mut(&run) {
-            entry.touched = what == What::Staged && outcome.status != Status::Failed;
-            let (done, receiver) = watch::channel(Some(Arc::new(outcome.clone())));
-            drop(done);
-            entry.outcome = receiver;
-        }
-        self.services.host.status_changed();
-        Ok(outcome)
     }
 
     /// A conversation as it would be sent now; without a name, the one that was used last.

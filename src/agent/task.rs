@@ -249,6 +249,7 @@ impl Task {
             label: format!("Ropeway: {}", self.title),
             confirm: self.config.edits.mode == EditMode::Confirm,
             what: What::Staged,
+            only: None,
             cancel: &self.cancel,
         };
         let mut delivered = courier.deliver(since).await;
@@ -277,7 +278,8 @@ impl Task {
     }
 }
 
-fn changes(file: &StagedFile) -> bool {
+/// Whether anything is wanted of a staged file.
+pub(super) fn changes(file: &StagedFile) -> bool {
     file.kind != StagedKind::Edited || file.before != file.after
 }
 

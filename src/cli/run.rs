@@ -202,7 +202,7 @@ async fn carry_out(args: &RunArgs, runs: &Arc<Runs>, order: Order) -> Result<u8>
     let mut outcome = (*outcome).clone();
     let staged = runs.services().workspace.staged(&run);
     if outcome.status == Status::Proposed && args.apply {
-        outcome = runs.accept(run).await?;
+        outcome = runs.accept(run, None).await?;
     }
     print(args, &outcome, &staged)?;
     runs.shut_down(GRACE).await;

@@ -1,5 +1,6 @@
 //! Staging: what a run wants to change, kept apart until it is delivered.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use thiserror::Error;
@@ -158,6 +159,18 @@ impl Workspace {
         if state.ended.len() > MAX_ENDED {
             let oldest = state.ended.remove(0);
             state.runs.remove(&oldest);
+        }
+    }
+
+    /// Forgets what is staged for these files, given by every name they have, and was not sent; the run's other files
+    /// stay as they are.
+    pub fn unstage(&self, run: &RunId, paths: &HashSet<WsPath>) {
+        let mut state = self.lock();
+        let Some(area) = state.runs.get_mut(run) else { return };
+        area.files.retain(|path, entry| entry.is_sent() || !paths.contains(path));
+        area.conflicts.retain(|path, _| !paths.contains(path));
+        for path in paths {
+            state.tell_staged(run, path);
         }
     }
 

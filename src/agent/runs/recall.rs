@@ -169,7 +169,7 @@ impl Runs {
                 Some(0) => return self.apply_left(&left.run).await,
                 Some(1) => host.show_answer(&left.run, &format!("Never applied: {}", left.title), &self.shown(&left)),
                 Some(2) => {
-                    if let Err(error) = self.reject(&left.run) {
+                    if let Err(error) = self.reject(&left.run, None) {
                         host.notify(Notice::Warning, format!("Ropeway: {error}."));
                     }
                     return;
@@ -180,7 +180,7 @@ impl Runs {
     }
 
     async fn apply_left(self: &Arc<Self>, run: &RunId) {
-        let said = match self.accept(run.clone()).await {
+        let said = match self.accept(run.clone(), None).await {
             Ok(outcome) => match &outcome.error {
                 Some(error) => (Notice::Error, error.message.clone()),
                 None if outcome.status == Status::Applied => (Notice::Info, task::summary(&outcome)),

@@ -41,6 +41,14 @@ struct OfRun {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct OfProposal {
+    run_id: Option<RunId>,
+    /// Files of it, where not all are meant.
+    uris: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct OfThread {
     thread_id: Option<ThreadId>,
 }
@@ -84,16 +92,16 @@ pub async fn execute(session: Arc<Session>, params: Value) -> Result<Value> {
             outcome(agent.runs.revert(run_id).await.map_err(refused)?)
         }
         commands::ACCEPT => {
-            let OfRun { run_id } = argument(&command, &arguments)?;
+            let OfProposal { run_id, uris } = argument(&command, &arguments)?;
             let run = run_id.ok_or_else(|| Error::invalid_params("`runId` is needed"))?;
             agent.runs.recall_run(&run).await;
-            outcome(agent.runs.accept(run).await.map_err(refused)?)
+            outcome(agent.runs.accept(run, uris.as_deref()).await.map_err(refused)?)
         }
         commands::REJECT => {
-            let OfRun { run_id } = argument(&command, &arguments)?;
+            let OfProposal { run_id, uris } = argument(&command, &arguments)?;
             let run = run_id.ok_or_else(|| Error::invalid_params("`runId` is needed"))?;
             agent.runs.recall_run(&run).await;
-            agent.runs.reject(&run).map_err(refused)?;
+            agent.runs.reject(&run, uris.as_deref()).map_err(refused)?;
             Ok(json!({}))
         }
         commands::COMPACT => {

@@ -122,6 +122,30 @@ fn a_server_that_is_still_ending_is_waited_for() {
 }
 
 #[test]
+fn only_the_files_that_were_not_decided_about_are_left() {
+    let mut it = Recorded::start(
+        &[("a.rs", CODE), ("b.rs", CODE), ("c.rs", CODE)],
+        json!({"edits": {"mode": "preview"}}),
+        |setup| setup,
+    );
+    it.bench.model.script([Turn::calls([mend("a.rs"), mend("b.rs"), mend("c.rs")]), Turn::text("Mended.")]);
+    let uris = ["a.rs", "b.rs", "c.rs"].map(|name| it.bench.open(name));
+    let run = it.bench.task("mend the sums");
+    assert_eq!(it.bench.finished(&run)["status"], "proposed");
+    it.bench.editor.command("ropeway.accept", json!({"runId": run, "uris": [uris[0]]}));
+    it.bench.editor.command("ropeway.reject", json!({"runId": run, "uris": [uris[1]]}));
+    // The first is saved as it is now.
+    std::fs::write(it.bench.path("a.rs"), mended()).unwrap();
+    it.restart();
+    let asked = questions(&mut it.bench.editor);
+    it.bench.editor.choices.push_back(Some("Apply".into()));
+    let uris = ["a.rs", "b.rs", "c.rs"].map(|name| it.bench.open(name));
+    assert_eq!(told(&mut it), "Ropeway: applied 1 edit in 1 file");
+    assert!(asked.borrow()[0].contains("in c.rs"), "{}", asked.borrow()[0]);
+    assert_eq!(uris.map(|uri| it.bench.editor.text(&uri).to_owned()), [mended(), CODE.to_owned(), mended()]);
+}
+
+#[test]
 fn they_are_carried_over_what_was_changed_since() {
     let files = [("a.rs", CODE)];
     let (mut it, _) = proposed(&files);
