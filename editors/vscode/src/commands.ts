@@ -2,11 +2,11 @@
 
 import * as vscode from 'vscode';
 import type { Edits } from './edits';
-import type { Run } from './journal';
+import { tally, waiting, type Run } from './journal';
 import { count, dollars } from './numbers';
 import * as protocol from './protocol';
 import type { Reports } from './report';
-import type { ListedModel, Order, Outcome, Started } from './protocol';
+import type { DumpedMessage, ListedModel, Order, Outcome, Started } from './protocol';
 import { KEY_PREFIX, type Server } from './server';
 import { remember } from './settings';
 import type { LiveView } from './view';
@@ -48,8 +48,11 @@ export class Commands {
     add('ask', () => this.order({ action: 'task' }));
     add('stop', () => this.stop());
     add('takeBack', (run) => this.takeBack(typeof run === 'string' ? run : undefined));
-    add('acceptEdits', () => this.decide(undefined, true));
-    add('rejectEdits', () => this.decide(undefined, false));
+    add('acceptEdits', () => this.decide(this.proposal(), true));
+    add('rejectEdits', () => this.decide(this.proposal(), false));
+    add('acceptFile', () => this.decideFile(true));
+    add('rejectFile', () => this.decideFile(false));
+    add('chooseEdits', () => this.choose(this.proposal()));
     add('reviewEdits', () => this.reviewEdits());
     add('selectModel', () => this.selectModel());
     add('setKey', () => this.setKey());
@@ -154,18 +157,80 @@ export class Commands {
       this.view.takenBack(outcome.runId);
       void vscode.window.showWarningMessage('Ropeway: taken back but for the lines that you changed since.');
     } else {
-      const why = outcome.error ? `${outcome.error.message} ${outcome.error.hint}` : `it is ${outcome.status}.`;
-      void vscode.window.showWarningMessage(`Ropeway: the run could not be taken back: ${why}`);
+      const why = outcome.error ? protocol.advice(outcome.error) : `It is ${outcome.status}.`;
+      void vscode.window.showWarningMessage(`Ropeway: the run could not be taken back. ${why}`);
     }
   }
 
-  async decide(runId: string | undefined, accept: boolean): Promise<void> {
-    const run = runId ?? this.view.journal.runs.findLast((other) => other.outcome?.status === 'proposed')?.id;
-    if (!run) {
+  /** Takes or drops what a run proposes: all that still waits, or these files. */
+  async decide(run: Run | undefined, accept: boolean, uris?: readonly string[]): Promise<void> {
+    const open = run ? waiting(run) : [];
+    const these = uris ? open.filter((uri) => uris.includes(uri)) : open;
+    if (!run || these.length === 0) {
       void vscode.window.showInformationMessage('Ropeway: no edit is waiting for you.');
       return;
     }
-    await this.server.execute(accept ? protocol.ACCEPT : protocol.REJECT, { runId: run });
+    const argument = these.length < open.length ? { runId: run.id, uris: these } : { runId: run.id };
+    if (accept) {
+      const outcome = await this.server.execute<Outcome>(protocol.ACCEPT, argument);
+      this.view.decided(run.id, these, outcome);
+      if (outcome.status === 'conflict') {
+        const why = outcome.error ? protocol.advice(outcome.error) : 'Where you had changed the same lines, yours stand.';
+        void vscode.window.showWarningMessage(`Ropeway: accepted in part. ${why}`);
+      } else if (outcome.status !== 'applied' && outcome.status !== 'unchanged') {
+        const why = outcome.error ? protocol.advice(outcome.error) : `It is ${outcome.status}.`;
+        void vscode.window.showErrorMessage(`Ropeway: the edit could not be applied. ${why}`);
+        return;
+      }
+    } else {
+      await this.server.execute(protocol.REJECT, argument);
+      this.view.decided(run.id, these);
+    }
+    this.decided();
+    await this.edits.settled(run, these);
+  }
+
+  /** Told when something was decided. */
+  decided: () => void = () => undefined;
+
+  /** About the file whose diff is in front. */
+  private async decideFile(accept: boolean): Promise<void> {
+    const shown = this.edits.inFront();
+    const run = this.view.journal.runs.find((other) => other.id === shown?.run);
+    await this.decide(run, accept, shown && [shown.uri]);
+  }
+
+  /** Which files of a proposal are to be taken; the others are dropped. */
+  async choose(run: Run | undefined): Promise<void> {
+    const open = run ? waiting(run) : [];
+    const items = open.map((uri) => {
+      const at = vscode.Uri.parse(uri);
+      const { added, removed } = tally(run?.staged.find((file) => file.uri === uri)?.diff ?? '');
+      return { label: vscode.workspace.asRelativePath(at), description: `+${added} −${removed}`, picked: true, uri };
+    });
+    const picked = await vscode.window.showQuickPick(items, {
+      title: 'Ropeway: which files to accept?',
+      placeHolder: 'Ticked files are accepted, the others rejected',
+      canPickMany: true,
+    });
+    if (!run || !picked) return;
+    const accepted = picked.map(({ uri }) => uri);
+    const rejected = open.filter((uri) => !accepted.includes(uri));
+    if (accepted.length > 0) await this.decide(run, true, accepted);
+    if (rejected.length > 0) await this.decide(run, false, rejected);
+  }
+
+  /** The run that waits for a decision: that of the diff in front, else the last one. */
+  private proposal(): Run | undefined {
+    const { runs } = this.view.journal;
+    const shown = this.edits.inFront()?.run;
+    return runs.find((run) => run.id === shown && waiting(run).length > 0) ?? runs.findLast((run) => waiting(run).length > 0);
+  }
+
+  /** What was said in a conversation of an earlier session, for the view. */
+  async recall(threadId: string): Promise<void> {
+    const { messages } = await this.server.execute<{ messages: DumpedMessage[] }>(protocol.DUMP, { threadId });
+    this.view.recalled(threadId, messages);
   }
 
   private async reviewEdits(): Promise<void> {

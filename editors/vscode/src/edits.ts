@@ -5,8 +5,8 @@
 
 import * as vscode from 'vscode';
 import type { ApplyWorkspaceEditParams, ApplyWorkspaceEditResult, LanguageClient } from 'vscode-languageclient/node';
-import type { Run } from './journal';
-import { Misfit, follow, landed, patched, type Lines } from './lines';
+import { waiting, type Run } from './journal';
+import { Misfit, follow, landed, patched, undone, type Lines } from './lines';
 
 /** Documents of ours: the proposed text of a file, by run. */
 export const PROPOSED = 'ropeway-proposed';
@@ -19,7 +19,11 @@ interface WireEdit {
 
 export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvider {
   private readonly marks = new Map<string, Lines[]>();
+  /** Marks that an undo has taken along, the last one last: a redo brings them back. */
+  private readonly takenAlong = new Map<string, Lines[][]>();
   private readonly proposed = new Map<string, string>();
+  /** Of which file each of them is, as the server names it. */
+  private readonly sources = new Map<string, string>();
   private readonly proposedChanged = new vscode.EventEmitter<vscode.Uri>();
   readonly onDidChange = this.proposedChanged.event;
   private readonly decoration: vscode.TextEditorDecorationType;
@@ -31,7 +35,7 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
       gutterIconPath: context.asAbsolutePath('media/mark.svg'),
       gutterIconSize: 'contain',
       isWholeLine: true,
-      overviewRulerColor: new vscode.ThemeColor('editorGutter.modifiedBackground'),
+      overviewRulerColor: new vscode.ThemeColor('ropeway.changed'),
       overviewRulerLane: vscode.OverviewRulerLane.Left,
       rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
     });
@@ -89,6 +93,7 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
   /** A new run began: marks are of the last one only. */
   clear(): void {
     this.marks.clear();
+    this.takenAlong.clear();
     for (const editor of vscode.window.visibleTextEditors) this.draw(editor);
   }
 
@@ -104,21 +109,44 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
       await vscode.window.showTextDocument(document, { preview: true });
       return;
     }
-    const left = (await exists(at)) ? at : vscode.Uri.from({ scheme: PROPOSED, path: at.path, query: 'empty' });
+    const left = await this.present(at);
     await vscode.commands.executeCommand('vscode.diff', left, right, `${name}: ${run.title}`, { preview: true });
   }
 
-  /** All files of a proposal in one editor, where this VS Code has it. */
+  /** All files of a proposal that wait, in one editor. */
   async showAll(run: Run): Promise<void> {
+    const files = run.staged.filter(({ uri }) => waiting(run).includes(uri));
     const resources: [vscode.Uri, vscode.Uri, vscode.Uri][] = [];
-    for (const { uri, diff } of run.staged) {
+    for (const { uri, diff } of files) {
       const at = vscode.Uri.parse(uri);
       const right = await this.propose(run, uri, diff);
-      if (right) resources.push([at, at, right]);
+      if (right) resources.push([at, await this.present(at), right]);
     }
-    const only = run.staged[0];
-    if (run.staged.length === 1 && only) return this.showDiff(run, only.uri);
-    await vscode.commands.executeCommand('vscode.changes', `${run.title}: proposed`, resources);
+    const only = files[0];
+    if (only && (files.length === 1 || resources.length === 0)) return this.showDiff(run, only.uri);
+    await vscode.commands.executeCommand('vscode.changes', allTitle(run), resources);
+  }
+
+  /** The file whose proposed text is in front, and whose it is. */
+  inFront(): { run: string; uri: string } | undefined {
+    const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+    if (!(input instanceof vscode.TabInputTextDiff) || input.modified.scheme !== PROPOSED) return undefined;
+    return { run: input.modified.query, uri: this.sources.get(input.modified.toString()) ?? '' };
+  }
+
+  /** These files of a proposal are decided: diffs that ask for it are closed. */
+  async settled(run: Run, uris: readonly string[]): Promise<void> {
+    const over = (tab: vscode.Tab): boolean => {
+      const { input } = tab;
+      if (input instanceof vscode.TabInputTextDiff && input.modified.scheme === PROPOSED) {
+        const uri = this.sources.get(input.modified.toString());
+        return input.modified.query === run.id && uri !== undefined && uris.includes(uri);
+      }
+      // The editor of many diffs has no input that an extension may see.
+      return input === undefined && tab.label === allTitle(run) && waiting(run).length === 0;
+    };
+    const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter(over);
+    if (tabs.length > 0) await vscode.window.tabGroups.close(tabs, true);
   }
 
   provideTextDocumentContent(uri: vscode.Uri): string {
@@ -129,19 +157,27 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
     for (const subscription of this.subscriptions) subscription.dispose();
   }
 
+  /** The text of a file as it is, to stand on the left; an empty one where there is no such file. */
+  private async present(at: vscode.Uri): Promise<vscode.Uri> {
+    return (await exists(at)) ? at : vscode.Uri.from({ scheme: PROPOSED, path: at.path, query: 'empty' });
+  }
+
   private async propose(run: Run, uri: string, diff: string): Promise<vscode.Uri | undefined> {
     const at = vscode.Uri.parse(uri);
     const text = (await exists(at)) ? (await vscode.workspace.openTextDocument(at)).getText() : '';
     const right = vscode.Uri.from({ scheme: PROPOSED, path: at.path, query: run.id });
     try {
       this.proposed.set(right.toString(), patched(text, diff));
+      this.sources.set(right.toString(), uri);
     } catch (error) {
       if (error instanceof Misfit) return undefined;
       throw error;
     }
     while (this.proposed.size > MAX_PROPOSED) {
       const oldest = this.proposed.keys().next();
-      if (!oldest.done) this.proposed.delete(oldest.value);
+      if (oldest.done) break;
+      this.proposed.delete(oldest.value);
+      this.sources.delete(oldest.value);
     }
     this.proposedChanged.fire(right);
     return right;
@@ -154,17 +190,30 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
 
   private typed(event: vscode.TextDocumentChangeEvent): void {
     const uri = event.document.uri.toString();
-    let ranges = this.marks.get(uri);
-    if (!ranges || this.applying) return;
+    const before = this.marks.get(uri);
+    if (!before || this.applying || event.contentChanges.length === 0) return;
+    let ranges = before;
+    const dropped: Lines[] = [];
     // Changes of one event are all in terms of the text before it; from the bottom up none moves another.
-    const changes = [...event.contentChanges].sort((a, b) => b.range.start.line - a.range.start.line);
-    for (const { range, text } of changes) {
-      const breaks = text.split('\n').length - 1;
-      ranges = follow(ranges, { first: range.start.line, last: range.end.line, breaks });
+    const changes = event.contentChanges
+      .map(({ range, text }) => ({ first: range.start.line, last: range.end.line, breaks: text.split('\n').length - 1 }))
+      .sort((a, b) => b.first - a.first);
+    for (const change of changes) {
+      if (event.reason === vscode.TextDocumentChangeReason.Undo) {
+        const { gone, left } = undone(ranges, change);
+        dropped.push(...gone);
+        ranges = left;
+      }
+      ranges = follow(ranges, change);
     }
+    const stack = this.takenAlong.get(uri) ?? [];
+    if (event.reason === vscode.TextDocumentChangeReason.Undo) stack.push(dropped);
+    else if (event.reason === vscode.TextDocumentChangeReason.Redo) ranges = [...ranges, ...(stack.pop() ?? [])];
+    else stack.length = 0;
+    this.takenAlong.set(uri, stack);
     this.marks.set(uri, ranges);
-    const undone = event.reason === vscode.TextDocumentChangeReason.Undo;
-    if (undone) this.marks.delete(uri);
+    // The editor moves what is drawn by itself; only what came or went is drawn anew.
+    if (ranges.length === before.length) return;
     for (const editor of vscode.window.visibleTextEditors) if (editor.document === event.document) this.draw(editor);
   }
 
@@ -183,6 +232,10 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
       })),
     );
   }
+}
+
+function allTitle(run: Run): string {
+  return `${run.title}: proposed`;
 }
 
 async function exists(uri: vscode.Uri): Promise<boolean> {

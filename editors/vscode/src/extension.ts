@@ -7,6 +7,7 @@ import * as vscode from 'vscode';
 import { Asks } from './asks';
 import { Commands } from './commands';
 import { Edits } from './edits';
+import { waiting, type Run } from './journal';
 import { Progress } from './progress';
 import {
   RUN,
@@ -38,10 +39,12 @@ export function activate(context: vscode.ExtensionContext): void {
       asks.answer(ask, choice);
     },
     takeBack: (run) => void guard(commands.takeBack(run)),
-    decide: (run, accept) => void guard(commands.decide(run, accept)),
+    decide: (run, accept, uri) => void guard(commands.decide(run, accept, uri === undefined ? undefined : [uri])),
+    recall: (thread) => void guard(commands.recall(thread)),
     diff: (run, uri) => void guard(edits.showDiff(run, uri)),
     report: (run) => void guard(commands.report(run)),
-    command: (name) => void vscode.commands.executeCommand(`ropeway.${name}`),
+    command: (name) =>
+      void vscode.commands.executeCommand(name === 'manageTrust' ? 'workbench.trust.manage' : `ropeway.${name}`),
     can: () => ({ report: server.has('ropeway.report') }),
   });
   const commands = new Commands(context, server, view, edits, reports);
@@ -51,6 +54,11 @@ export function activate(context: vscode.ExtensionContext): void {
     } catch (error) {
       void vscode.window.showErrorMessage(`Ropeway: ${error instanceof Error ? error.message : String(error)}`);
     }
+  };
+  /** Whether the buttons of a proposal are shown. */
+  const proposals = (): void => {
+    const any = view.journal.runs.some((run) => waiting(run).length > 0);
+    void vscode.commands.executeCommand('setContext', 'ropeway.proposed', any);
   };
   context.subscriptions.push(log, server, status, edits, reports);
   context.subscriptions.push(vscode.window.registerWebviewViewProvider('ropeway.view', view));
@@ -109,9 +117,9 @@ export function activate(context: vscode.ExtensionContext): void {
       }
       if (event.kind !== 'finished' || !run?.outcome) return;
       const { outcome } = run;
+      proposals();
       status.ended(outcome);
-      void vscode.commands.executeCommand('setContext', 'ropeway.proposed', outcome.status === 'proposed');
-      if (outcome.status === 'proposed') void offer(commands, edits, run);
+      if (outcome.status === 'proposed') void guard(offer(commands, edits, run));
       // The view may be closed; nothing is opened under someone's typing.
       if (outcome.status === 'answered' && !view.visible) void answered(run.title);
     });
@@ -126,11 +134,16 @@ export function activate(context: vscode.ExtensionContext): void {
     asks.forget();
     progress.forget();
     view.lost(why);
+    proposals();
   });
 
+  commands.decided = proposals;
   commands.register();
   context.subscriptions.push(
-    vscode.workspace.onDidGrantWorkspaceTrust(() => void server.restart()),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => {
+      view.show({ trusted: true });
+      void server.restart();
+    }),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration('ropeway.server')) void server.restart();
       else if (event.affectsConfiguration('ropeway')) server.configurationChanged();
@@ -147,9 +160,13 @@ async function answered(title: string): Promise<void> {
 }
 
 /** Mode `preview`: the edit waits for a yes, and the diff is there to look at. */
-async function offer(commands: Commands, edits: Edits, run: Parameters<Edits['showAll']>[0]): Promise<void> {
+async function offer(commands: Commands, edits: Edits, run: Run): Promise<void> {
   await edits.showAll(run);
-  const files = run.staged.length === 1 ? 'one file' : `${run.staged.length} files`;
-  const picked = await vscode.window.showInformationMessage(`Ropeway proposes changes to ${files}.`, 'Accept', 'Reject');
-  if (picked) await commands.decide(run.id, picked === 'Accept');
+  const files = waiting(run);
+  const one = files[0];
+  const what = files.length === 1 && one ? vscode.workspace.asRelativePath(vscode.Uri.parse(one)) : `${files.length} files`;
+  const choices = files.length === 1 ? ['Accept', 'Reject'] : ['Accept All', 'Reject All', 'Choose Files…'];
+  const picked = await vscode.window.showInformationMessage(`Ropeway proposes changes to ${what}.`, ...choices);
+  if (picked === 'Choose Files…') await commands.choose(run);
+  else if (picked) await commands.decide(run, picked.startsWith('Accept'));
 }

@@ -36,6 +36,8 @@ export interface Group {
   calls: Call[];
 }
 
+export type Decision = 'accepted' | 'rejected';
+
 /** What a run shows, in order. */
 export type Piece =
   | { kind: 'text'; text: string }
@@ -54,6 +56,8 @@ export interface Run {
   pieces: Piece[];
   staged: { uri: string; diff: string }[];
   outcome?: Outcome;
+  /** What the user decided about files of a proposal, by URI. */
+  decided: Record<string, Decision>;
   takenBack: boolean;
   /** Characters, calls and pieces left out. */
   cut: boolean;
@@ -79,7 +83,7 @@ export interface Known {
 function find(journal: Journal, id: string): Run {
   let run = journal.runs.find((other) => other.id === id);
   if (!run) {
-    run = { id, title: 'Run', prompt: '', model: '', at: 0, pieces: [], staged: [], takenBack: false, cut: false };
+    run = { id, title: 'Run', prompt: '', model: '', at: 0, pieces: [], staged: [], decided: {}, takenBack: false, cut: false };
     journal.runs.push(run);
     if (journal.runs.length > MAX_RUNS) {
       const ended = journal.runs.findIndex((other) => other.outcome);
@@ -177,6 +181,32 @@ export function apply(journal: Journal, event: RunEvent): Run | undefined {
     }
     default:
       return undefined;
+  }
+  return run;
+}
+
+/** The files of a proposal about which nothing was decided yet. */
+export function waiting(run: Run): string[] {
+  if (run.outcome?.status !== 'proposed') return [];
+  return run.outcome.files.map((file) => file.uri).filter((uri) => run.decided[uri] === undefined);
+}
+
+/** The user has decided about files of a proposal; `outcome` is what came of accepting them. */
+export function decide(journal: Journal, runId: string, uris: readonly string[], outcome?: Outcome): Run | undefined {
+  const run = journal.runs.find((other) => other.id === runId);
+  if (!run?.outcome) return undefined;
+  const all = waiting(run).every((uri) => uris.includes(uri));
+  if (outcome && !['applied', 'conflict', 'unchanged'].includes(outcome.status)) {
+    // Of some files: they go on waiting. Of all: the server takes no other word for them.
+    if (all) run.outcome = { ...run.outcome, status: outcome.status, error: outcome.error };
+    return run;
+  }
+  for (const uri of uris) run.decided[uri] = outcome ? 'accepted' : 'rejected';
+  const arrived = new Map(outcome?.files.map((file) => [file.uri, file]));
+  run.outcome.files = run.outcome.files.map((file) => arrived.get(file.uri) ?? file);
+  if (all && Object.values(run.decided).includes('accepted')) {
+    const clashed = run.outcome.files.some((file) => file.conflicts.length > 0);
+    run.outcome.status = clashed ? 'conflict' : 'applied';
   }
   return run;
 }

@@ -31,6 +31,12 @@ export function follow(ranges: readonly Lines[], change: LineChange): Lines[] {
   return result;
 }
 
+/** What an undo in the editor takes along: ranges whose text it replaces whole, and those that are left. */
+export function undone(ranges: readonly Lines[], change: LineChange): { gone: Lines[]; left: Lines[] } {
+  const covers = ({ start, end }: Lines): boolean => change.first <= start && change.last >= Math.max(start, end - 1);
+  return { gone: ranges.filter(covers), left: ranges.filter((range) => !covers(range)) };
+}
+
 /** A replacement that an edit makes: lines of the text before, and the new text. */
 export interface Replacement {
   start: number;

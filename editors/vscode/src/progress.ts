@@ -37,7 +37,9 @@ export class Progress {
   }
 
   private begin(token: ProgressToken, value: Value): void {
-    const options = { location: vscode.ProgressLocation.Notification, title: value.title ?? 'Ropeway', cancellable: true };
+    // VS Code puts a colon between the title and what goes on.
+    const title = (value.title ?? 'Ropeway').replace(/[.:?!…]+$/, '');
+    const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
     let done = (): void => undefined;
     const ended = new Promise<void>((resolve) => {
       done = resolve;

@@ -14,6 +14,7 @@ export const COMPACT = 'ropeway.compact';
 export const CLEAR = 'ropeway.clear';
 export const STATS = 'ropeway.stats';
 export const REPORT = 'ropeway.report';
+export const DUMP = 'ropeway.dump';
 export const THREADS = 'ropeway.threads';
 export const LIST_MODELS = 'ropeway.listModels';
 export const SET_MODEL = 'ropeway.setModel';
@@ -114,6 +115,14 @@ export interface ListedThread {
   live: boolean;
 }
 
+/** A message of a conversation, as `ropeway.dump` has it. */
+export interface DumpedMessage {
+  role: string;
+  tokens?: number;
+  text?: string;
+  calls?: { tool: string }[];
+}
+
 /** An entry of `ropeway.listModels`. */
 export interface ListedModel {
   id: string;
@@ -142,6 +151,12 @@ export interface Ask {
   id: number;
   message: string;
   choices: string[];
+}
+
+/** What went wrong and what to do about it, in whole sentences. */
+export function advice({ message, hint }: NonNullable<Outcome['error']>): string {
+  const sentence = (text: string): string => (text ? `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.` : '');
+  return [message, hint].map(sentence).filter((said) => said !== '').join(' ');
 }
 
 /** Actions that mean nothing without an instruction; the client asks for it. */

@@ -2,7 +2,7 @@
 
 import * as vscode from 'vscode';
 import { Trend, contextShare, dollars, duration, percent, readout, shortModel, sparkline } from './numbers';
-import type { Outcome, State, Status } from './protocol';
+import { advice, type Outcome, type State, type Status } from './protocol';
 import type { Life } from './server';
 
 const ICONS: Record<State, string> = {
@@ -77,13 +77,13 @@ export class StatusBar implements vscode.Disposable {
     if (state === 'error') item.backgroundColor = new vscode.ThemeColor('statusBarItem.errorBackground');
     if (state === 'waiting') item.backgroundColor = new vscode.ThemeColor('statusBarItem.warningBackground');
     const mend = state === 'error' ? this.failure : undefined;
-    item.tooltip = this.hover(mend ? `${mend.message} ${mend.hint}` : '', state === 'error');
+    item.tooltip = this.hover(mend ? advice(mend) : '', state === 'error');
     item.accessibilityInformation = { label: `Ropeway: ${parts.join(', ')}`, role: 'button' };
   }
 
   private hover(message: string, broken: boolean): vscode.MarkdownString {
     const text = new vscode.MarkdownString(undefined, true);
-    text.isTrusted = { enabledCommands: ['ropeway.menu', 'ropeway.view.focus', 'ropeway.restart', 'ropeway.showLog'] };
+    text.isTrusted = { enabledCommands: ['ropeway.menu', 'ropeway.view.focus', 'ropeway.restart', 'ropeway.showLog', 'workbench.trust.manage'] };
     if (message) text.appendText(message).appendMarkdown('\n\n');
     if (this.status) {
       text.appendMarkdown('| | |\n| :-- | :-- |\n');
@@ -95,7 +95,9 @@ export class StatusBar implements vscode.Disposable {
       }
       text.appendMarkdown('\n');
     }
+    if (!vscode.workspace.isTrusted) text.appendMarkdown('Restricted Mode: no commands are run here.\n\n');
     const links = ['[Live View](command:ropeway.view.focus)', '[Log](command:ropeway.showLog)'];
+    if (!vscode.workspace.isTrusted) links.push('[Manage Trust](command:workbench.trust.manage)');
     if (broken && this.life === 'ended') links.unshift('[Restart](command:ropeway.restart)');
     text.appendMarkdown(links.join(' · '));
     return text;

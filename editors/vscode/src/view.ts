@@ -7,13 +7,17 @@
 
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
-import { apply, emptyJournal, know, lose, type Known, type Run } from './journal';
-import type { Ask, ListedThread, RunEvent, Status } from './protocol';
+import { apply, decide, emptyJournal, know, lose, type Known, type Run } from './journal';
+import type { Ask, DumpedMessage, ListedThread, Outcome, RunEvent, Status } from './protocol';
 import type { Life } from './server';
 
 /** How often the page is told what happened: often enough for the eye, seldom enough for the typist. */
 const PACE_MS = 100;
 const MAX_PROMPT = 20_000;
+
+/** Commands that the page may have run. */
+const VIEW_COMMANDS = ['restart', 'showLog', 'selectModel', 'setKey', 'manageTrust'] as const;
+export type ViewCommand = (typeof VIEW_COMMANDS)[number];
 
 /** What the page asks for. */
 export interface ViewHost {
@@ -21,10 +25,13 @@ export interface ViewHost {
   cancel(runId: string | undefined): void;
   answer(ask: number, choice: string): void;
   takeBack(runId: string): void;
-  decide(runId: string, accept: boolean): void;
+  /** About all that waits, or one file. */
+  decide(run: Run, accept: boolean, uri: string | undefined): void;
+  /** A conversation of an earlier session is to be read. */
+  recall(thread: string): void;
   diff(run: Run, uri: string): void;
   report(runId: string): void;
-  command(name: 'restart' | 'showLog' | 'selectModel' | 'setKey'): void;
+  command(name: ViewCommand): void;
   /** What this server can do, for the buttons. */
   can(): { report: boolean };
 }
@@ -32,6 +39,8 @@ export interface ViewHost {
 /** What the page is told besides events. */
 export interface Scene {
   life: Life;
+  /** Whether the user trusts the folder. */
+  trusted: boolean;
   status?: Status;
   asks: Ask[];
   can: { report: boolean };
@@ -44,7 +53,7 @@ export class LiveView implements vscode.WebviewViewProvider {
   private view: vscode.WebviewView | undefined;
   private queue: object[] = [];
   private timer: NodeJS.Timeout | undefined;
-  private scene: Scene = { life: 'stopped', asks: [], can: { report: false } };
+  private scene: Scene = { life: 'stopped', trusted: vscode.workspace.isTrusted, asks: [], can: { report: false } };
   /** Told when the view appears or goes. */
   visibilityChanged: (visible: boolean) => void = () => undefined;
 
@@ -78,6 +87,16 @@ export class LiveView implements vscode.WebviewViewProvider {
     const run = this.journal.runs.find((other) => other.id === runId);
     if (run) run.takenBack = true;
     this.post({ type: 'takenBack', runId });
+  }
+
+  decided(runId: string, uris: readonly string[], outcome?: Outcome): void {
+    decide(this.journal, runId, uris, outcome);
+    this.post({ type: 'decided', runId, uris, outcome });
+  }
+
+  /** What was said in a conversation of an earlier session. */
+  recalled(thread: string, messages: readonly DumpedMessage[]): void {
+    this.post({ type: 'recalled', thread, messages });
   }
 
   show(change: Partial<Scene>): void {
@@ -155,8 +174,13 @@ export class LiveView implements vscode.WebviewViewProvider {
         break;
       case 'accept':
       case 'reject':
-        if (run) this.host.decide(run.id, message['type'] === 'accept');
+        if (run) this.host.decide(run, message['type'] === 'accept', text('uri'));
         break;
+      case 'recall': {
+        const thread = text('thread');
+        if (thread && this.scene.earlier?.some((other) => other.threadId === thread)) this.host.recall(thread);
+        break;
+      }
       case 'diff': {
         const uri = text('uri');
         if (run && uri && run.staged.some((file) => file.uri === uri)) this.host.diff(run, uri);
@@ -167,7 +191,8 @@ export class LiveView implements vscode.WebviewViewProvider {
         break;
       case 'command': {
         const name = text('name');
-        if (name === 'restart' || name === 'showLog' || name === 'selectModel' || name === 'setKey') this.host.command(name);
+        const known = VIEW_COMMANDS.find((other) => other === name);
+        if (known) this.host.command(known);
         break;
       }
       default:

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_CALLS, MAX_RUNS, MAX_TEXT, allCalls, apply, bars, emptyJournal, know, lose, peak, tally, type Call } from '../src/journal';
-import type { RunEvent } from '../src/protocol';
+import { MAX_CALLS, MAX_RUNS, MAX_TEXT, allCalls, apply, bars, decide, emptyJournal, know, lose, peak, tally, waiting, type Call, type Journal } from '../src/journal';
+import type { ConflictPlace, Outcome, RunEvent } from '../src/protocol';
 
 const base = { runId: 'r1', seq: 1 };
 const started = (callId: string, at: number, batch = 1): RunEvent => ({ ...base, at, kind: 'toolStarted', callId, tool: 'grep', summary: 'grep x', batch });
@@ -84,6 +84,40 @@ test('events of a newer server and nonsense change nothing', () => {
   const journal = emptyJournal();
   assert.equal(apply(journal, { ...base, at: 1, kind: 'dreamt' } as unknown as RunEvent), undefined);
   assert.equal(apply(journal, { at: 1, kind: 'text', delta: 'x' } as unknown as RunEvent), undefined);
+});
+
+const file = (uri: string, conflicts: ConflictPlace[] = []): Outcome['files'][number] => ({ uri, edits: 1, conflicts });
+const place = { line: 1, endLine: 2, wanted: 'x' };
+
+/** A run that proposes to change these files. */
+function proposal(...uris: string[]): Journal {
+  const journal = emptyJournal();
+  apply(journal, { ...base, at: 50, kind: 'finished', ...outcome, status: 'proposed', files: uris.map((uri) => file(uri)) });
+  return journal;
+}
+
+test('files of a proposal are decided one by one, and the run is what came of them', () => {
+  const journal = proposal('a', 'b', 'c');
+  const accepted = { ...outcome, runId: 'r1' };
+  const run = decide(journal, 'r1', ['a'], { ...accepted, files: [file('a')] });
+  assert.deepEqual([run && waiting(run), run?.outcome?.status], [['b', 'c'], 'proposed']);
+  decide(journal, 'r1', ['b']);
+  decide(journal, 'r1', ['c'], { ...accepted, status: 'conflict', files: [file('c', [place])] });
+  assert.deepEqual([run && waiting(run), run?.outcome?.status, run?.decided], [[], 'conflict', { a: 'accepted', b: 'rejected', c: 'accepted' }]);
+});
+
+test('a proposal that is rejected whole stays a proposal that waits for nothing', () => {
+  const journal = proposal('a', 'b');
+  const run = decide(journal, 'r1', ['a', 'b']);
+  assert.deepEqual([run && waiting(run), run?.outcome?.status], [[], 'proposed']);
+});
+
+test('a file whose edit could not be applied goes on waiting, unless it was the last word', () => {
+  const failed: Outcome = { ...outcome, runId: 'r1', status: 'failed', error: { code: 'edit_refused', message: 'no', hint: 'x' } };
+  const some = decide(proposal('a', 'b'), 'r1', ['a'], failed);
+  assert.deepEqual(some && waiting(some), ['a', 'b']);
+  const all = decide(proposal('a'), 'r1', ['a'], failed);
+  assert.deepEqual([all?.outcome?.status, all?.outcome?.error?.message], ['failed', 'no']);
 });
 
 test('a diff is counted without its file names', () => {

@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Misfit, follow, landed, patched } from '../src/lines';
+import { Misfit, follow, landed, patched, undone } from '../src/lines';
 
 test('marks move with lines that come and go above them, and stay for those below', () => {
   const marks = [{ start: 5, end: 8 }];
   assert.deepEqual(follow(marks, { first: 1, last: 1, breaks: 2 }), [{ start: 7, end: 10 }]);
   assert.deepEqual(follow(marks, { first: 1, last: 3, breaks: 0 }), [{ start: 3, end: 6 }]);
   assert.deepEqual(follow(marks, { first: 9, last: 12, breaks: 0 }), marks);
+});
+
+test('an undo of the edit takes its mark along, one of what was typed elsewhere does not', () => {
+  const marks = [{ start: 5, end: 8 }, { start: 12, end: 12 }];
+  assert.deepEqual(undone(marks, { first: 5, last: 7, breaks: 0 }).left, [{ start: 12, end: 12 }]);
+  assert.deepEqual(undone(marks, { first: 12, last: 12, breaks: 3 }).gone, [{ start: 12, end: 12 }]);
+  assert.deepEqual(undone(marks, { first: 6, last: 6, breaks: 0 }).left, marks);
 });
 
 test('a mark grows with what is typed in it and goes with the text that is rewritten', () => {

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { Trend, count, dollars, duration, readout, shortModel, sparkline } from '../src/numbers';
 import type { Status } from '../src/protocol';
 import { Restarts, SERVER_SETTINGS, Tail, compatible, remember, section } from '../src/settings';
-import { inline, markdown } from '../src/webview/markdown';
+import { question } from '../src/webview/ask';
+import { inline, markdown, parse } from '../src/webview/markdown';
 
 interface Manifest {
   version: string;
@@ -104,6 +105,23 @@ test('markdown becomes a tree of text; HTML in it stays text', () => {
   assert.deepEqual(inline('a **b** *c*'), [
     { kind: 'text', text: 'a ' }, { kind: 'strong', text: 'b' }, { kind: 'text', text: ' ' }, { kind: 'em', text: 'c' },
   ]);
+});
+
+test('a question shows the whole command, whatever it says', () => {
+  assert.deepEqual(question('Ropeway wants to run in sub: ls — No rule of yours allows it. Sandbox: full.'), {
+    lead: 'Ropeway wants to run in sub:', command: 'ls', why: 'No rule of yours allows it. Sandbox: full.',
+  });
+  assert.equal(question('Ropeway wants to run: echo a — your rule allows it. — No rule.').command, 'echo a — your rule allows it.');
+  assert.deepEqual(question('Ropeway wants to change .vscode/tasks.json: it runs. Allow it?').command, undefined);
+});
+
+test('an answer that streams is read on from its last block, wherever it is cut', () => {
+  const text = 'One\ntwo\r\n\n# Head\n- a\n  1. b\n```rust\nfn a() {\n\n}\n```\n> q\ntail **x** `y`\n\n~~~\nopen';
+  for (let cut = 0; cut <= text.length; cut += 1) {
+    const { blocks, starts } = parse(text.slice(0, cut));
+    const from = starts.at(-1) ?? 0;
+    assert.deepEqual([...blocks.slice(0, -1), ...markdown(text.slice(from))], markdown(text), `cut at ${cut}`);
+  }
 });
 
 test('a line that is all marks is text, however long', () => {

@@ -3,8 +3,10 @@
  * to. Only what changed is drawn again, so that a long conversation costs no more than its last line.
  */
 
-import { allCalls, bars, peak, tally, type Call, type Piece, type Run } from '../journal';
+import { allCalls, bars, peak, tally, waiting, type Call, type Piece, type Run } from '../journal';
 import { count, dollars, duration, shortModel } from '../numbers';
+import { advice, type DumpedMessage } from '../protocol';
+import { question } from './ask';
 import { button, diffLines, h, render, setText } from './dom';
 
 export type Send = (message: object) => void;
@@ -21,6 +23,8 @@ interface Drawn {
   root: HTMLElement;
   /** What it was drawn from, to see whether it changed. */
   shown: string;
+  /** All its calls have ended, and their bars stand as they will. */
+  settled: boolean;
   rows: Map<string, Row>;
 }
 
@@ -115,7 +119,7 @@ export class Card {
   private piece(piece: Piece, at: number, last: boolean): void {
     let drawn = this.pieces[at];
     if (!drawn) {
-      drawn = { root: emptyPiece(piece), shown: '', rows: new Map() };
+      drawn = { root: emptyPiece(piece), shown: '', settled: false, rows: new Map() };
       this.pieces[at] = drawn;
       this.body.append(drawn.root);
     }
@@ -132,12 +136,16 @@ export class Card {
       drawn.shown = answer;
       const tone = piece.answer === undefined ? 'open' : /^(Allow|Always)/.test(piece.answer) ? 'yes' : 'no';
       // While it is open the question itself stands below, with its buttons.
-      const asked = piece.answer !== undefined && h('span', { class: 'asked' }, piece.message);
+      const { lead, command } = question(piece.message);
+      const asked = piece.answer !== undefined && h('span', { class: 'asked' }, command ? h('code', {}, command) : lead);
       drawn.root.replaceChildren(h('span', { class: `answer ${tone}` }, answer), asked || '');
     }
   }
 
   private drawCalls(calls: readonly Call[], drawn: Drawn): void {
+    const ended = calls.every((call) => call.end !== undefined);
+    if (drawn.settled && ended && drawn.rows.size === calls.length) return;
+    drawn.settled = false;
     const rows = drawn.root.querySelector('.rows');
     for (const call of calls) {
       let row = drawn.rows.get(call.id);
@@ -158,6 +166,8 @@ export class Card {
   }
 
   private drawBars(calls: readonly Call[], drawn: Drawn, now: number): void {
+    if (drawn.settled) return;
+    drawn.settled = calls.every((call) => call.end !== undefined);
     const places = bars(calls, now);
     const most = peak(calls, now);
     const span = Math.max(...calls.map((call) => call.end ?? now)) - Math.min(...calls.map((call) => call.start));
@@ -184,12 +194,18 @@ export class Card {
   }
 
   private drawStaged(): void {
+    const open = waiting(this.run);
+    // With one file the buttons below are enough.
+    const each = (this.run.outcome?.files.length ?? 0) > 1;
     for (const { uri, diff } of this.run.staged) {
       const known = this.diffs.get(uri);
-      if (known?.shown === diff) continue;
+      const decided = each ? this.run.decided[uri] : undefined;
+      const waits = each && open.includes(uri);
+      const shown = JSON.stringify([diff, decided, waits]);
+      if (known?.shown === shown) continue;
       const { added, removed } = tally(diff);
       const name = fileName(uri);
-      const open = (): void => {
+      const openDiff = (): void => {
         this.send({ type: 'diff', run: this.run.id, uri });
       };
       const summary = h(
@@ -198,18 +214,30 @@ export class Card {
         h('span', { class: 'name' }, name),
         h('span', { class: 'plus' }, `+${added}`),
         h('span', { class: 'minus' }, `−${removed}`),
+        decided && h('span', { class: `decided ${decided}` }, decided === 'accepted' ? 'Accepted' : 'Rejected'),
+      );
+      const decide = (label: string, type: string): HTMLButtonElement =>
+        button(label, () => { this.send({ type, run: this.run.id, uri }); }, 'secondary', `${label} the edit of ${name}`);
+      const buttons = h(
+        'div',
+        { class: 'buttons' },
+        waits && decide('Accept', 'accept'),
+        waits && decide('Reject', 'reject'),
+        button('Open diff', openDiff, 'link', `Open the diff of ${name}`),
       );
       const root = known?.root ?? h('details', { class: 'diff', attrs: { open: '' } });
-      root.replaceChildren(summary, diffLines(diff), button('Open diff', open, 'link', `Open the diff of ${name}`));
+      root.replaceChildren(summary, diffLines(diff), buttons);
+      // What is decided is out of the way.
+      if (decided && !known?.shown.includes(decided)) root.open = false;
       if (!known) this.staged.append(root);
-      this.diffs.set(uri, { root, shown: diff });
+      this.diffs.set(uri, { root, shown });
     }
   }
 
   private drawFoot(): void {
     const { run, foot } = this;
     const { outcome } = run;
-    const key = JSON.stringify([outcome, run.takenBack, run.cut, this.can()]);
+    const key = JSON.stringify([outcome, run.decided, run.takenBack, run.cut, this.can()]);
     if (key === this.footShown) return;
     this.footShown = key;
     foot.replaceChildren();
@@ -223,7 +251,7 @@ export class Card {
     }
     if (outcome.error) {
       const { code, message, hint } = outcome.error;
-      foot.append(h('p', { class: 'error', attrs: { role: 'alert' } }, message, h('br'), h('span', { class: 'mend' }, hint)));
+      foot.append(h('p', { class: 'error', attrs: { role: 'alert' } }, advice({ code, message, hint: '' }), h('br'), h('span', { class: 'mend' }, advice({ code, message: hint, hint: '' }))));
       if (code === 'auth' || code === 'config') {
         foot.append(h('div', { class: 'buttons' }, this.command('Set API key', 'setKey'), this.command('Select model', 'selectModel')));
       }
@@ -241,11 +269,16 @@ export class Card {
       usage.costUsd === undefined ? '' : dollars(usage.costUsd),
       timing.overlapMs >= 1 ? `${duration(timing.overlapMs)} overlapped` : '',
     ].filter((fact) => fact !== '');
-    const word = run.takenBack ? 'Taken back' : (STATUS_WORDS[outcome.status] ?? outcome.status);
-    const chip = h('span', { class: `chip ${run.takenBack ? 'cancelled' : outcome.status}` }, word);
+    const open = waiting(run).length;
+    const rejected = outcome.status === 'proposed' && open === 0;
+    const word = run.takenBack ? 'Taken back' : rejected ? 'Rejected' : (STATUS_WORDS[outcome.status] ?? outcome.status);
+    const chip = h('span', { class: `chip ${run.takenBack || rejected ? 'cancelled' : outcome.status}` }, word);
     foot.append(h('p', { class: 'facts' }, chip, h('span', {}, facts.join(' · '))));
     const buttons = h('div', { class: 'buttons' });
-    if (outcome.status === 'proposed') buttons.append(this.of('Accept', 'accept', 'primary'), this.of('Reject', 'reject'));
+    if (open > 0) {
+      const what = outcome.files.length === 1 ? '' : open === outcome.files.length ? ' all' : ' the rest';
+      buttons.append(this.of(`Accept${what}`, 'accept', 'primary'), this.of(`Reject${what}`, 'reject'));
+    }
     if ((outcome.status === 'applied' || outcome.status === 'conflict') && !run.takenBack && run.staged.length > 0) {
       buttons.append(this.of('Take back this run', 'takeBack'));
     }
@@ -261,6 +294,27 @@ export class Card {
   private command(label: string, name: string): HTMLButtonElement {
     return button(label, () => { this.send({ type: 'command', name }); });
   }
+}
+
+/** A message of an earlier session: what the model was told is folded, since most of it is text of the workspace. */
+export function pastMessage(message: DumpedMessage): HTMLElement[] {
+  const text = message.text ?? '';
+  const made: HTMLElement[] = [];
+  if (message.role === 'user') {
+    const first = text.trim().split('\n', 1)[0] ?? '';
+    const size = message.tokens ? ` · ${count(message.tokens)} tokens` : '';
+    const summary = h('summary', {}, `${first.slice(0, 80)}${size}`);
+    made.push(h('details', { class: 'told' }, summary, h('pre', { class: 'output', attrs: { tabindex: '0', 'aria-label': 'What the model was told' } }, text)));
+  } else if (message.role === 'assistant') {
+    if (text.trim() !== '') {
+      const said = h('div', { class: 'text' });
+      render(said, text);
+      made.push(said);
+    }
+    const tools = (message.calls ?? []).map((call) => call.tool);
+    if (tools.length > 0) made.push(h('p', { class: 'note' }, `Called ${tools.join(', ')}`));
+  }
+  return made;
 }
 
 function emptyPiece(piece: Piece): HTMLElement {

@@ -1,6 +1,6 @@
 /** Making elements. Text only ever goes in as text: nothing here parses HTML. */
 
-import { markdown, type Block, type Inline } from './markdown';
+import { parse, type Block, type Inline } from './markdown';
 
 type Child = Node | string | undefined | false;
 
@@ -58,18 +58,27 @@ function element(block: Block): HTMLElement {
   }
 }
 
-const drawn = new WeakMap<HTMLElement, string[]>();
+/** What an element shows: the text, where each block begins in it, and what the last one is. */
+interface Shown {
+  text: string;
+  starts: number[];
+  last: string;
+}
 
-/** Draws an answer into `into`. As it streams only its last blocks differ, and only those are made anew. */
+const shown = new WeakMap<HTMLElement, Shown>();
+
+/** Draws an answer into `into`. One that has grown is read on from its last block, and only that is made anew. */
 export function render(into: HTMLElement, text: string): void {
-  const blocks = markdown(text);
-  const before = drawn.get(into) ?? [];
-  const keys = blocks.map((block) => JSON.stringify(block));
-  let same = 0;
-  while (same < keys.length && keys[same] === before[same]) same += 1;
-  while (into.childElementCount > same) into.lastElementChild?.remove();
-  into.append(...blocks.slice(same).map(element));
-  drawn.set(into, keys);
+  const before = shown.get(into);
+  const kept = before && text.startsWith(before.text) ? Math.max(before.starts.length - 1, 0) : 0;
+  const from = (kept > 0 && before?.starts[kept]) || 0;
+  const { blocks, starts } = parse(text.slice(from));
+  const first = JSON.stringify(blocks[0]);
+  const same = before !== undefined && kept === before.starts.length - 1 && first === before.last;
+  while (into.childElementCount > kept + (same ? 1 : 0)) into.lastElementChild?.remove();
+  into.append(...blocks.slice(same ? 1 : 0).map(element));
+  const all = [...(before?.starts.slice(0, kept) ?? []), ...starts.map((start) => from + start)];
+  shown.set(into, { text, starts: all, last: JSON.stringify(blocks.at(-1)) });
 }
 
 const MAX_LINES = 300;

@@ -3,11 +3,12 @@
  * everything that can be clicked can be reached with Tab and pressed with Enter or Space.
  */
 
-import { apply, emptyJournal, know, type Journal, type Known, type Run } from '../journal';
+import { apply, decide, emptyJournal, know, type Journal, type Known, type Run } from '../journal';
 import { contextShare, count, dollars, percent, shortModel } from '../numbers';
-import type { Ask, RunEvent } from '../protocol';
+import type { Ask, DumpedMessage, Outcome, RunEvent } from '../protocol';
 import type { Scene } from '../view';
-import { Card } from './card';
+import { question } from './ask';
+import { Card, pastMessage } from './card';
 import { button, h, setText } from './dom';
 
 declare function acquireVsCodeApi(): {
@@ -20,7 +21,9 @@ type Message =
   | { type: 'reset'; journal: Journal; scene: Scene }
   | { type: 'event'; event: RunEvent }
   | { type: 'know'; known: Known }
+  | { type: 'decided'; runId: string; uris: string[]; outcome?: Outcome }
   | { type: 'takenBack'; runId: string }
+  | { type: 'recalled'; thread: string; messages: DumpedMessage[] }
   | { type: 'scene'; scene: Scene }
   | { type: 'compose'; thread?: string };
 
@@ -33,11 +36,13 @@ const command = (name: string) => (): void => {
 };
 
 let journal = emptyJournal();
-let scene: Scene = { life: 'starting', asks: [], can: { report: false } };
+let scene: Scene = { life: 'starting', trusted: true, asks: [], can: { report: false } };
 /** The conversation on show; none is a new one. */
 let current: string | undefined;
 const cards = new Map<string, Card>();
 const dirty = new Set<string>();
+/** What was said in conversations of earlier sessions, as far as they were looked at. */
+const recalled = new Map<string, DumpedMessage[]>();
 let framed = false;
 
 const threads = h('select', { class: 'threads', attrs: { 'aria-label': 'Conversation' }, on: { change: chooseThread } });
@@ -48,13 +53,21 @@ const log = h('main', {
   attrs: { role: 'log', 'aria-label': 'Conversation', 'aria-live': 'off', tabindex: '0' },
 });
 const hint = h('div', { class: 'hint' });
+const past = h('div', { class: 'past' });
 const asks = h('section', { class: 'asks', attrs: { 'aria-live': 'assertive' } });
 const box = h('textarea', { attrs: { rows: '2', 'aria-label': 'Your instruction' }, on: { keydown: typed, input: grow } });
 const sendButton = button('Send', submit, 'primary', 'Send the instruction');
 const cancelButton = button('Cancel run', () => { send({ type: 'cancel' }); }, 'secondary', 'Cancel what runs');
 const compose = h('div', { class: 'compose' }, box, h('div', { class: 'buttons' }, cancelButton, sendButton));
-log.append(hint);
-document.body.append(h('header', { class: 'top' }, threads, state), log, asks, compose, spoken);
+log.append(hint, past);
+const restricted = h(
+  'div',
+  { class: 'restricted', attrs: { role: 'note' } },
+  h('span', {}, 'Restricted Mode: no commands are run here.'),
+  button('Manage trust', command('manageTrust'), 'link', 'Manage workspace trust'),
+);
+restricted.hidden = true;
+document.body.append(h('header', { class: 'top' }, threads, state), restricted, log, asks, compose, spoken);
 
 /** The name a conversation goes by: its thread, or the run itself until its thread is known. */
 function threadOf(run: Run): string {
@@ -63,6 +76,8 @@ function threadOf(run: Run): string {
 
 function chooseThread(): void {
   current = threads.value === '' ? undefined : threads.value;
+  const earlier = scene.earlier?.some((thread) => thread.threadId === current);
+  if (earlier && current && !recalled.has(current)) send({ type: 'recall', thread: current });
   redraw();
   box.focus();
 }
@@ -136,13 +151,16 @@ function drawScene(): void {
     if (status.costUsd.session > 0) parts.push(dollars(status.costUsd.session));
   }
   setText(state, parts.join(' · '));
+  restricted.hidden = scene.trusted;
   drawHint();
+  drawPast();
   drawAsks(scene.asks);
 }
 
 function drawHint(): void {
   const empty = !journal.runs.some((run) => threadOf(run) === current);
-  hint.hidden = !empty && scene.life === 'running';
+  const told = current !== undefined && recalled.has(current);
+  hint.hidden = (!empty || told) && scene.life === 'running';
   const key = `${scene.life}${scene.status?.model ?? ''}`;
   if (hint.dataset['key'] === key) return;
   hint.dataset['key'] = key;
@@ -166,6 +184,16 @@ function drawHint(): void {
   }
 }
 
+/** What was said in this conversation before this session. */
+function drawPast(): void {
+  const messages = current === undefined ? undefined : recalled.get(current);
+  past.hidden = !messages;
+  const key = messages ? (current ?? '') : '';
+  if (past.dataset['key'] === key) return;
+  past.dataset['key'] = key;
+  past.replaceChildren(...(messages ?? []).flatMap(pastMessage));
+}
+
 function drawAsks(list: readonly Ask[]): void {
   const key = JSON.stringify(list);
   if (asks.dataset['key'] === key) return;
@@ -176,12 +204,17 @@ function drawAsks(list: readonly Ask[]): void {
       const choices = ask.choices.map((choice, at) =>
         button(choice, () => { send({ type: 'answer', ask: ask.id, choice }); }, at === 0 ? 'primary' : 'secondary'),
       );
-      const attrs = { role: 'alertdialog', 'aria-label': 'Approval' };
-      return h('div', { class: 'ask', attrs }, h('p', {}, ask.message), h('div', { class: 'buttons' }, ...choices));
+      const attrs = { role: 'alertdialog', 'aria-label': 'Approval', tabindex: '-1' };
+      const { lead, command: line, why } = question(ask.message);
+      const pre = line && h('pre', { class: 'code', attrs: { tabindex: '0', 'aria-label': 'Command' } }, line);
+      const reason = why && h('p', { class: 'quiet' }, why);
+      return h('div', { class: 'ask', attrs }, h('p', {}, lead), pre, reason, h('div', { class: 'buttons' }, ...choices));
     }),
   );
-  // Whoever is on the page already goes to the question with the keyboard; the editor's focus is not taken.
-  if (list.length > had && document.hasFocus()) asks.querySelector('button')?.focus();
+  // Whoever reads on the page already is led to the question; not who is writing, here or in an editor. No button has
+  // the keyboard by itself: a key that was meant for something else must not be a yes.
+  const writes = document.activeElement === box && box.value !== '';
+  if (list.length > had && document.hasFocus() && !writes) asks.querySelector<HTMLElement>('.ask:last-child')?.focus();
 }
 
 /** Draws what changed, at most once a frame. */
@@ -250,6 +283,14 @@ function take(message: Message): void {
       dirty.add(run.id);
       break;
     }
+    case 'decided': {
+      const run = decide(journal, message.runId, message.uris, message.outcome);
+      if (run) dirty.add(run.id);
+      break;
+    }
+    case 'recalled':
+      recalled.set(message.thread, message.messages);
+      break;
     case 'takenBack': {
       const run = journal.runs.find((other) => other.id === message.runId);
       if (!run) break;

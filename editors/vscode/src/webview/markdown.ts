@@ -35,22 +35,43 @@ export function inline(text: string): Inline[] {
 }
 
 export function markdown(text: string): Block[] {
+  return parse(text).blocks;
+}
+
+/**
+ * The blocks of a text, and where each begins in it. More text at the end can change the last block only, so that an
+ * answer that streams is read on from there.
+ */
+export function parse(text: string): { blocks: Block[]; starts: number[] } {
   const blocks: Block[] = [];
+  const starts: number[] = [];
   let paragraph: string[] = [];
+  let began = 0;
+  const add = (block: Block, at: number): void => {
+    blocks.push(block);
+    starts.push(at);
+  };
   const end = (): void => {
-    if (paragraph.length > 0) blocks.push({ kind: 'paragraph', inline: inline(paragraph.join(' ')) });
+    if (paragraph.length > 0) add({ kind: 'paragraph', inline: inline(paragraph.join(' ')) }, began);
     paragraph = [];
   };
-  const lines = text.split(/\r?\n/);
+  const lines = text.split('\n');
+  let next = 0;
   for (let i = 0; i < lines.length; i += 1) {
-    const line = lines[i] ?? '';
+    const at = next;
+    next += (lines[i] ?? '').length + 1;
+    const line = (lines[i] ?? '').replace(/\r$/, '');
     const fence = /^\s*(`{3,}|~{3,})\s*([\w+#.-]*)/.exec(line);
     if (fence?.[1]) {
       end();
       const code: string[] = [];
       // A fence that is still open while the answer streams holds what has come so far.
-      for (i += 1; i < lines.length && !(lines[i] ?? '').trim().startsWith(fence[1]); i += 1) code.push(lines[i] ?? '');
-      blocks.push({ kind: 'code', language: fence[2] ?? '', text: code.join('\n') });
+      for (i += 1; i < lines.length && !(lines[i] ?? '').trim().startsWith(fence[1]); i += 1) {
+        code.push((lines[i] ?? '').replace(/\r$/, ''));
+        next += (lines[i] ?? '').length + 1;
+      }
+      next += (lines[i] ?? '').length + 1;
+      add({ kind: 'code', language: fence[2] ?? '', text: code.join('\n') }, at);
       continue;
     }
     const heading = /^#{1,6}\s+(.*)$/.exec(line);
@@ -58,17 +79,20 @@ export function markdown(text: string): Block[] {
     if (line.trim() === '') end();
     else if (heading) {
       end();
-      blocks.push({ kind: 'heading', inline: inline(heading[1] ?? '') });
+      add({ kind: 'heading', inline: inline(heading[1] ?? '') }, at);
     } else if (item) {
       end();
       const marker = item[2] ?? '-';
       const depth = Math.min(Math.floor((item[1]?.length ?? 0) / 2), 5);
-      blocks.push({ kind: 'item', depth, marker: /\d/.test(marker) ? marker : '•', inline: inline(item[3] ?? '') });
+      add({ kind: 'item', depth, marker: /\d/.test(marker) ? marker : '•', inline: inline(item[3] ?? '') }, at);
     } else if (line.startsWith('>')) {
       end();
-      blocks.push({ kind: 'quote', inline: inline(line.replace(/^>\s?/, '')) });
-    } else paragraph.push(line.trim());
+      add({ kind: 'quote', inline: inline(line.replace(/^>\s?/, '')) }, at);
+    } else {
+      if (paragraph.length === 0) began = at;
+      paragraph.push(line.trim());
+    }
   }
   end();
-  return blocks;
+  return { blocks, starts };
 }
