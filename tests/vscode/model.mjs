@@ -1,7 +1,7 @@
 // A model on loopback that speaks OpenAI's chat completions; the test says what it says, and when.
 import http from 'node:http';
 
-/** Starts it. `next()` is the next request, answered piece by piece. */
+/** Starts it. `next()` is the next request, answered piece by piece; one to the model `refused` is. */
 export async function startModel() {
   const waiting = [];
   const arrived = [];
@@ -15,7 +15,13 @@ export async function startModel() {
         response.end(JSON.stringify({ data: [{ id: 'small' }, { id: 'large' }] }));
         return;
       }
-      const asked = new Asked(JSON.parse(body), response);
+      const question = JSON.parse(body);
+      if (question.model === 'refused') {
+        response.writeHead(401, { 'content-type': 'application/json' });
+        response.end(JSON.stringify({ error: { message: 'Incorrect API key provided', code: 'invalid_api_key' } }));
+        return;
+      }
+      const asked = new Asked(question, response);
       const taker = waiting.shift();
       if (taker) taker(asked);
       else arrived.push(asked);

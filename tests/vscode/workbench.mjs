@@ -32,6 +32,7 @@ const QUIET = {
   'typescript.disableAutomaticTypeAcquisition': true,
   'editor.minimap.enabled': false,
   'editor.accessibilitySupport': 'off',
+  'terminal.integrated.gpuAcceleration': 'off',
   'files.autoSave': 'off',
 };
 
@@ -197,6 +198,27 @@ export class Workbench {
   /** The live view's page, inside its two frames. */
   get view() {
     return this.page.frameLocator('iframe.webview.ready').frameLocator('#active-frame');
+  }
+
+  /** The same as a frame, to look into it. */
+  async viewFrame() {
+    let found;
+    await until('the live view is there', async () => {
+      for (const frame of this.page.frames()) if ((await frame.locator('.compose').count().catch(() => 0)) > 0) found = frame;
+      return found !== undefined;
+    });
+    return found;
+  }
+
+  /** Waits for words in the terminal in front. */
+  async terminalSays(text) {
+    const rows = this.page.locator('.terminal-wrapper.active .xterm');
+    await rows.first().waitFor();
+    await until(`the terminal says ${text}`, async () => {
+      // It draws on a canvas; what it shows is selected and read from the accessible copy.
+      const shown = await this.page.evaluate(() => [...document.querySelectorAll('.xterm-rows, .xterm-accessibility')].map((one) => one.textContent).join('\n'));
+      return shown.replaceAll('\u00a0', ' ').includes(text);
+    });
   }
 
   notification(text) {
