@@ -15,7 +15,7 @@ pub mod write;
 
 use std::fs::Metadata;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use moka::sync::Cache;
@@ -234,6 +234,7 @@ impl DiskError {
 pub struct Disk {
     limits: DiskLimits,
     cache: Option<Cache<WsPath, Arc<DiskFile>>>,
+    remembers: AtomicBool,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -250,12 +251,26 @@ impl Disk {
                 })
                 .build()
         });
-        Self { limits, cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self { limits, cache, remembers: AtomicBool::new(true), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// The limits.
     pub fn limits(&self) -> DiskLimits {
         self.limits
+    }
+
+    /// Whether files are kept as text from now on, as they are unless somebody says otherwise.
+    pub fn remember(&self, yes: bool) {
+        if self.remembers.swap(yes, Ordering::Relaxed)
+            && !yes
+            && let Some(cache) = &self.cache
+        {
+            cache.invalidate_all();
+        }
+    }
+
+    fn cache(&self) -> Option<&Cache<WsPath, Arc<DiskFile>>> {
+        self.cache.as_ref().filter(|_| self.remembers.load(Ordering::Relaxed))
     }
 
     /// How often the cache helped so far.

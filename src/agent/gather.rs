@@ -81,7 +81,7 @@ impl Gather {
             diagnostics: services.diagnostics.clone(),
             lists: services.lists.clone(),
             parses,
-            outlines: services.outlines.clone(),
+            outlines: if config.tools.cache_ttl_ms > 0 { services.outlines.clone() } else { Arc::default() },
             reach: Reach::new(config.clone()),
             keep: Duration::from_millis(config.tools.cache_ttl_ms),
             stop: Cancel::new(),

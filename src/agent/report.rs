@@ -65,7 +65,7 @@ fn write(dir: &Path, recorder: &Recorder, enabled: bool, run: Option<&RunId>) ->
 /// The newest run of this server, else of all.
 fn newest(store: &Store, recorder: &Recorder) -> Result<RunHead, ReportError> {
     let heads = store.runs().map_err(ReportError::Unreadable)?;
-    let own = heads.iter().position(|head| Some(head.session.as_str()) == recorder.session());
+    let own = heads.iter().position(|head| Some(&head.session) == recorder.session().as_ref());
     heads.into_iter().nth(own.unwrap_or(0)).ok_or(ReportError::Nothing)
 }
 

@@ -69,4 +69,12 @@ impl Services {
     pub fn config(&self) -> Arc<Config> {
         self.config.current()
     }
+
+    /// Has what outlives the runs follow a configuration.
+    pub fn follow(&self, config: &Config) {
+        self.llm.configure(config);
+        self.scheduler.set_parallel(config.tools.parallel());
+        self.workspace.disk().remember(config.tools.cache_ttl_ms > 0);
+        self.counter.remember(config.llm.count_cache);
+    }
 }

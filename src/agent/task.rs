@@ -59,7 +59,8 @@ impl Task {
     /// Gives the outcome, and the files of which nobody knows yet whether they were changed.
     pub async fn carry_out(&self, events: &Arc<Events>) -> (Outcome, Vec<WsPath>) {
         let host = &self.services.host;
-        let parses = self.services.parses.share();
+        let keeps = self.config.tools.cache_ttl_ms > 0;
+        let parses = if keeps { self.services.parses.share() } else { Arc::new(Parses::never()) };
         let gathered = self.look_around(&parses).await;
         let plan = match self.prepare(events, gathered, parses) {
             Ok(plan) => plan,

@@ -113,6 +113,7 @@ fn prepare(args: &RunArgs, env: EnvSnapshot) -> Result<(Arc<Runs>, Order)> {
         playback: None,
         config: Arc::new(config),
     };
+    services.follow(&settings);
     Ok((Runs::new(services), order))
 }
 

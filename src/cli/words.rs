@@ -91,10 +91,13 @@ Go over \fBtools.max_parallel\fR, \fBagent.parallel_tools\fR and \fBagent.stream
 Other places than those above.
 .TP
 \fBROPEWAY_CONFIG_CACHE_TTL\fR
-Seconds for which a configuration that was read is used without a look at its file.
+Seconds for which a file that was parsed need not be parsed again while it has not changed; \fB0\fR: none.
 .TP
 \fBROPEWAY_BACKGROUND_IO\fR
 \fBfalse\fR: recordings are written while a run waits.
+.TP
+\fBROPEWAY_OFF\fR
+Optimisations to do without, such as \fBagent.prefetch,llm.http2\fR, or \fBall\fR; results stay the same.
 .TP
 \fBROPEWAY_LOG\fR
 What to log, such as \fBwarn,ropeway=debug\fR.

@@ -258,6 +258,7 @@ pub(super) fn parse<T: Default>(layer: Layer, path: &Arc<Path>, text: &str, read
             Read::of(layer, reader.finish())
         }
         Err(mut problems) => {
+            problems.sort_by_key(|problem| (problem.origin.line, problem.origin.column));
             problems.truncate(MAX_SYNTAX);
             Read { unreadable: true, ..Read::of(T::default(), problems) }
         }

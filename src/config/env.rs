@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::node::{Node, Value};
+use super::off;
 
 /// The environment, taken once by `cli` and passed down; tests make their own. `Debug` shows no value: some are keys.
 #[derive(Clone, Default)]
@@ -125,10 +126,11 @@ fn yes_or_no(text: &str) -> Value {
 
 /// The layer's trees: one for each variable that is set, so that each problem can name its variable.
 pub(super) fn nodes(env: &EnvSnapshot) -> impl Iterator<Item = (&'static str, Node)> {
-    VARIABLES.iter().filter_map(|(name, key, read)| {
+    let own = VARIABLES.iter().filter_map(|(name, key, read)| {
         let value = env.os(name)?.to_string_lossy();
         Some((*name, Node::at_key(key, read(&value))))
-    })
+    });
+    off::nodes(env).map(|node| (off::VARIABLE, node)).chain(own)
 }
 
 #[cfg(test)]

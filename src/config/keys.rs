@@ -53,6 +53,8 @@ pub(super) const KEYS: &[&str] = &[
     "llm.tokens_per_minute",
     "llm.circuit_breaker",
     "llm.dedupe",
+    "llm.match_events",
+    "llm.count_cache",
     "llm.cache_entries",
     "llm.cache_ttl_ms",
     "llm.disk_cache_mb",

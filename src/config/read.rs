@@ -90,9 +90,13 @@ impl<'s> Reader<'s> {
     /// The problems, in the order of the text.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| (problem.origin.line, problem.origin.column));
-        if self.dropped > 0 {
+        // Where the last one is, so that it stays the last.
+        if let Some(last) = self.problems.last().filter(|_| self.dropped > 0) {
             let message = format!("and {} more problems; mend the first ones and look again", self.dropped);
-            self.problems.push(self.source.problem(Severity::Error, &(0..0), "", message));
+            let place = (last.origin.clone(), last.end_line, last.end_column, last.spots);
+            let mut more = Problem::whole(Severity::Error, place.0, "", message);
+            (more.end_line, more.end_column, more.spots) = (place.1, place.2, place.3);
+            self.problems.push(more);
         }
         self.problems
     }

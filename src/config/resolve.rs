@@ -12,6 +12,7 @@ use super::keys::nearest_word;
 use super::layer::UserLayer;
 use super::layers::{self, Layers, Sources, Unfiled};
 use super::model::{ModelOverride, ModelRef};
+use super::off;
 use super::permission::Permissions;
 use super::place::{Layer, Origin, Origins, Problem, Severity};
 use super::profile::Profile;
@@ -131,7 +132,17 @@ pub fn load(sources: &Sources) -> Loaded {
     let layers = layers::read(sources, &Unfiled::read(sources), &FileCache::new(Duration::ZERO));
     let (config, mut problems) = resolve(sources, &layers);
     problems.splice(0..0, layers.problems().cloned());
+    in_order(&mut problems);
     Loaded { config: Arc::new(config), problems: problems.into(), took: began.elapsed() }
+}
+
+/// Sorts problems as [`Loaded`] promises; those of one place stay as they are.
+pub(super) fn in_order(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| {
+        let key = |problem: &Problem| (problem.origin.layer, problem.origin.line, problem.origin.column);
+        let (one, other) = (key(a), key(b));
+        one.0.cmp(&other.0).then_with(|| a.origin.file.cmp(&b.origin.file)).then_with(|| one.cmp(&other))
+    });
 }
 
 /// Everything wrong with one file: a project's if it is named `ropeway.toml`, else a user's.
@@ -299,22 +310,40 @@ fn switches(env: &EnvSnapshot, config: &mut Config, origins: &mut Origins, probl
         let origin = Origin::of(Layer::Environment, Some(name));
         problems.push(Problem::whole(Severity::Error, origin, "", message));
     };
-    if env.os("ROPEWAY_CONFIG_CACHE_TTL").is_some() {
-        match store::ttl(env) {
-            Some(ttl) => config.config_cache_ttl = ttl,
-            None => wrong("ROPEWAY_CONFIG_CACHE_TTL", "a whole number of seconds"),
+    match store::ttl(env) {
+        Some(ttl) => config.config_cache_ttl = ttl,
+        None if env.os("ROPEWAY_CONFIG_CACHE_TTL").is_some() => {
+            wrong("ROPEWAY_CONFIG_CACHE_TTL", "a whole number of seconds");
         }
+        None => {}
     }
+    config.background_io = !off::is_off(env, off::BACKGROUND_IO);
     if env.os("ROPEWAY_BACKGROUND_IO").is_some() {
         match env.switch("ROPEWAY_BACKGROUND_IO") {
             Some(yes) => config.background_io = yes,
             None => wrong("ROPEWAY_BACKGROUND_IO", "true or false"),
         }
     }
-    for (key, name) in [("config_cache_ttl", "ROPEWAY_CONFIG_CACHE_TTL"), ("background_io", "ROPEWAY_BACKGROUND_IO")] {
-        if env.os(name).is_some() {
+    for (key, name, off) in [
+        ("config_cache_ttl", "ROPEWAY_CONFIG_CACHE_TTL", off::CONFIG_CACHE),
+        ("background_io", "ROPEWAY_BACKGROUND_IO", off::BACKGROUND_IO),
+    ] {
+        let own = env.os(name).map(|_| name);
+        if let Some(name) = own.or_else(|| off::is_off(env, off).then_some(off::VARIABLE)) {
             origins.set("", key, &Origin::of(Layer::Environment, Some(name)));
         }
+    }
+    if off::is_off(env, off::PROMPT_CACHE) {
+        // Only Anthropic has to be told; its protocol knows the option.
+        let told = config.providers.iter_mut().filter(|(_, provider)| provider.kind == ProviderKind::Anthropic);
+        for (name, provider) in told {
+            provider.options.insert("prompt_cache".to_owned(), false.into());
+            origins.set(&format!("providers.{name}"), "options", &Origin::of(Layer::Environment, Some(off::VARIABLE)));
+        }
+    }
+    for message in off::problems(env) {
+        let origin = Origin::of(Layer::Environment, Some(off::VARIABLE));
+        problems.push(Problem::whole(Severity::Error, origin, "", message));
     }
 }
 

@@ -173,7 +173,7 @@ section! {
         max_parallel: usize = 0, integer(0, 256);
         /// Milliseconds that a tool may take.
         timeout_ms: u64 = 30_000, integer(1, HOUR_MS);
-        /// Milliseconds that a result may be used again.
+        /// Milliseconds that a result may be used again; 0: nothing that was read of files is kept.
         cache_ttl_ms: u64 = 300_000, integer(0, DAY_MS);
         /// Commands work on an overlay of the workspace where the system can make one; else on a copy.
         overlay: bool = true, boolean;
@@ -232,6 +232,10 @@ section! {
         circuit_breaker: bool = true, boolean;
         /// Equal requests at the same time share one call.
         dedupe: bool = true, boolean;
+        /// An event of an answer that repeats the one before but for its text is compared with it instead of parsed.
+        match_events: bool = true, boolean;
+        /// How many tokens a text has is remembered.
+        count_cache: bool = true, boolean;
         /// Answers remembered.
         cache_entries: u64 = 50, integer(0, 100_000);
         /// Milliseconds that an answer may be used again.

@@ -16,9 +16,10 @@ use super::env::EnvSnapshot;
 use super::file;
 use super::layer::UserLayer;
 use super::layers::{self, Layers, Sources, Unfiled};
+use super::off;
 use super::place::{Layer, Problem, Severity};
 use super::project::ProjectLayer;
-use super::resolve::{Config, Loaded, resolve};
+use super::resolve::{Config, Loaded, in_order, resolve};
 use crate::metrics::Op;
 
 /// How long a parsed file may be used unless `ROPEWAY_CONFIG_CACHE_TTL` says otherwise.
@@ -61,6 +62,9 @@ struct State {
 
 /// The time to live of parsed files, as far as the environment can be understood.
 pub(super) fn ttl(env: &EnvSnapshot) -> Option<Duration> {
+    if env.os("ROPEWAY_CONFIG_CACHE_TTL").is_none() && off::is_off(env, off::CONFIG_CACHE) {
+        return Some(Duration::ZERO);
+    }
     let seconds = env.text("ROPEWAY_CONFIG_CACHE_TTL")?.trim().parse::<u32>().ok()?;
     Some(Duration::from_secs(seconds.into()))
 }
@@ -180,8 +184,8 @@ impl ConfigStore {
         if whole {
             let more = resolve(&sources, &layers).1;
             problems.extend(more.into_iter().filter(|problem| problem.origin.file.as_ref() == Some(&path)));
-            problems.sort_by_key(|problem| (problem.origin.line, problem.origin.column));
         }
+        in_order(&mut problems);
         Some(problems)
     }
 
@@ -209,6 +213,7 @@ impl ConfigStore {
         let (roots, more) = of_roots(&state.sources, &used, more);
         let sound = more.iter().all(|problem| problem.severity < Severity::Error);
         problems.extend(more);
+        in_order(&mut problems);
         let old = self.current.load();
         let replace = sound || !state.sound;
         let (config, roots) = match replace {

@@ -17,7 +17,7 @@ impl Disk {
         for _ in 0..TRIES {
             let (mut file, found) = self.open_found(path)?;
             let stamp = Stamp::of(&found);
-            if let Some(known) = self.cache.as_ref().and_then(|cache| cache.get(path))
+            if let Some(known) = self.cache().and_then(|cache| cache.get(path))
                 && known.stamp == stamp
             {
                 self.hits.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +42,7 @@ impl Disk {
                 encoding::decode(&bytes).map_err(|why| DiskError::NotText { path: path.to_string(), why })?;
             let read = DiskFile { text: text.into(), format: Format { mode: mode(&found), ..format }, stamp };
             let read = Arc::new(read);
-            if let Some(cache) = &self.cache
+            if let Some(cache) = self.cache()
                 && !stamp.is_fresh()
             {
                 cache.insert(path.clone(), read.clone());

@@ -248,7 +248,10 @@ impl Client {
             let body = read_error_body(response, idle).await;
             return Err(not_a_stream(*codec, status, &head, &kind, &body).into());
         }
-        let decoder = codec.decoder(Arc::clone(&asking.origin));
+        let mut decoder = codec.decoder(Arc::clone(&asking.origin));
+        if !self.settings().match_events {
+            decoder.parse_each();
+        }
         let mut live = Live::new(response, decoder, provider, permit, &self.spares);
         live.timing.first_byte = first_byte;
         live.first_event().await?;

@@ -54,6 +54,8 @@ pub struct ClientSettings {
     pub circuit_breaker: bool,
     /// Equal requests at the same time share one call.
     pub dedupe: bool,
+    /// Events that repeat the one before are compared with it, not parsed.
+    pub match_events: bool,
     /// Answers remembered; 0: none.
     pub cache_entries: u64,
     /// How long an answer may be used again.
@@ -86,6 +88,7 @@ impl From<&LlmConfig> for ClientSettings {
             tokens_per_minute: config.tokens_per_minute,
             circuit_breaker: config.circuit_breaker,
             dedupe: config.dedupe,
+            match_events: config.match_events,
             cache_entries: config.cache_entries,
             cache_ttl: Duration::from_millis(config.cache_ttl_ms),
             kept: None,
@@ -380,16 +383,14 @@ impl Client {
         self.answers.load_full().put(key, events).await;
     }
 
-    /// Opens a connection to a provider that will probably be asked soon, so that the handshake is over by then. Gives
-    /// the work to do, or nothing where there is none: it was used within the last minute, or cannot be used at all.
+    /// Opens a connection to a provider that will probably be asked soon, so that the handshake is over by then: the
+    /// work to do, if any. There is none where it was used within the last minute, cannot be used, or none is kept.
     pub fn warm(
         self: &Arc<Self>,
         provider: &ProviderConfig,
     ) -> Option<impl Future<Output = ()> + Send + 'static + use<>> {
-        if provider.ready().is_err() {
-            return None;
-        }
-        let peer = self.peer(provider);
+        let usable = provider.ready().is_ok() && self.settings().max_idle_per_host > 0;
+        let peer = usable.then(|| self.peer(provider))?;
         peer.wants_warming().then(|| {
             let (client, provider) = (Arc::clone(self), provider.clone());
             async move {

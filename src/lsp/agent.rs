@@ -1,6 +1,7 @@
 //! The agent of one session: put together once the client has introduced itself, and told what the session hears.
 
-use std::sync::{Arc, OnceLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::agent::readout;
 use crate::agent::record;
 use crate::agent::runs::Runs;
 use crate::agent::services::Services;
-use crate::config::{ConfigStore, Loaded, Severity, Sources};
+use crate::config::{Config, ConfigStore, Loaded, RecordingConfig, Severity, Sources};
 use crate::host::{Host, Notice};
 use crate::llm::client::{Client, ClientSettings};
 use crate::metrics::{Metrics, Milestone, Op};
@@ -26,6 +27,7 @@ use crate::tools::kept::Lists;
 use crate::tools::registry::Registry;
 use crate::tools::sandbox::Sandbox;
 use crate::tools::scheduler::Scheduler;
+use crate::trajectory::recorder::Recorder;
 use crate::watch::Unwatched;
 use crate::watch::files::FileWatch;
 
@@ -51,6 +53,8 @@ pub struct Agent {
     pub(super) watch: OnceLock<FileWatch>,
     /// Why not all of them can be watched; set once the user knows.
     pub(super) unwatched: OnceLock<Unwatched>,
+    /// Held while a configuration takes effect, so that an older one never comes last: how is recorded now.
+    recording: Mutex<(RecordingConfig, Option<PathBuf>)>,
 }
 
 /// What a session keeps to make its agent at the first need: a session that only edits never pays for one.
@@ -74,12 +78,9 @@ impl Agent {
         let metrics = session.workspace.metrics().clone();
         loaded(&metrics, &config.loaded());
         let diagnostics = Arc::new(Diagnostics::default());
-        let editor = client.map(|client| &client.capabilities).filter(|known| !known.client_name.is_empty());
-        let editor = editor.map(|known| format!("{} {}", known.client_name, known.client_version).trim().to_owned());
-        let about = record::about(&session.options.version, &session.workspace.roots(), editor);
-        let recorder = record::recorder(&current, session.options.state_dir.as_deref(), about, &host, &metrics);
+        let recording = (current.recording.clone(), current.state_dir.clone());
         let runs = Runs::new(Services {
-            recorder,
+            recorder: recorder(session, &current, &host),
             workspace: session.workspace.clone(),
             config: config.clone(),
             llm: Client::new(ClientSettings { metrics: metrics.clone(), ..(&*current).into() }),
@@ -99,6 +100,7 @@ impl Agent {
             trusted: trusted != Some(false),
             playback: None,
         });
+        runs.services().follow(&current);
         if !current.tools.preload.is_empty() {
             let (registry, config) = (runs.services().registry.clone(), current);
             session.runtime.spawn_blocking(move || {
@@ -120,14 +122,29 @@ impl Agent {
             board: Board::default(),
             watch: OnceLock::new(),
             unwatched: OnceLock::new(),
+            recording: Mutex::new(recording),
         })
     }
 
+    /// Looks at the configuration's files; says whether something has changed, which is in force then.
+    pub(super) fn refresh(&self, session: &Session) -> bool {
+        let changed = self.config.refresh().is_some();
+        if changed {
+            self.take_effect(session);
+        }
+        changed
+    }
+
     /// The configuration in force is another one: what was set up by the old one follows. Runs keep theirs.
-    pub(super) fn take_effect(&self) {
+    fn take_effect(&self, session: &Session) {
+        let mut recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         let (config, services) = (self.config.current(), self.runs.services());
-        services.llm.configure(&config);
-        services.scheduler.set_parallel(config.tools.parallel());
+        services.follow(&config);
+        let now = (config.recording.clone(), config.state_dir.clone());
+        if *recording != now {
+            services.recorder.replace(&recorder(session, &config, &services.host));
+            *recording = now;
+        }
         loaded(&services.metrics, &self.config.loaded());
         self.status.changed();
     }
@@ -278,7 +295,7 @@ fn reload(session: &Arc<Session>, pushed: Option<Value>) {
                     sources.client_settings = Some(settings);
                 }
             });
-            agent.take_effect();
+            agent.take_effect(&here);
             problems::forget_files(agent);
             problems::publish(&here);
             following::follow(&here, agent);
@@ -287,6 +304,14 @@ fn reload(session: &Arc<Session>, pushed: Option<Value>) {
             tracing::error!(%error, "the configuration could not be read again");
         }
     });
+}
+
+/// Records what the session does as this configuration wants it.
+fn recorder(session: &Session, config: &Config, host: &Arc<dyn Host>) -> Recorder {
+    let known = session.client().map(|client| &client.capabilities).filter(|known| !known.client_name.is_empty());
+    let editor = known.map(|known| format!("{} {}", known.client_name, known.client_version).trim().to_owned());
+    let about = record::about(&session.options.version, &session.workspace.roots(), editor);
+    record::recorder(config, session.options.state_dir.as_deref(), about, host, session.workspace.metrics())
 }
 
 /// Notes a reading of the configuration, and what it says of slow operations.

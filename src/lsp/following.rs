@@ -44,9 +44,8 @@ fn files(session: &Session, agent: &Agent) -> Vec<PathBuf> {
 /// Something may have changed. On a blocking thread.
 fn look(session: &Arc<Session>) {
     let Some(agent) = session.agent() else { return };
-    if agent.config.refresh().is_some() {
+    if agent.refresh(session) {
         tracing::debug!("the configuration has changed");
-        agent.take_effect();
         problems::publish(session);
     }
     let roots = session.workspace.roots();

@@ -90,7 +90,7 @@ pub(super) fn touched(session: &Arc<Session>, agent: &Arc<Agent>, uri: &str, tou
         // Other documents' keystrokes are not looked at; a document that nobody has looked at yet will be.
         Touch::Changed if agent.board.state().known.get(uri).is_some_and(Option::is_none) => return,
         // Here and now, so that the very next request sees it.
-        Touch::Saved => drop(agent.config.refresh()),
+        Touch::Saved => _ = agent.refresh(session),
         Touch::Closed => drop(agent.board.state().known.remove(uri)),
         _ => {}
     }
@@ -164,10 +164,10 @@ fn summary(problems: &[Problem]) -> Option<String> {
     Some(match (&worst.origin.file, worst.severity) {
         (None, _) => worst.to_string(),
         (Some(file), Severity::Error) => {
-            format!("{} has problems; what was in force before stays. See its diagnostics.", file.display())
+            format!("{} has problems, see its diagnostics; what was in force before stays.", file.display())
         }
         (Some(file), Severity::Warning) => {
-            format!("not all that {} says is used. See its diagnostics.", file.display())
+            format!("not all that {} says is used, see its diagnostics.", file.display())
         }
     })
 }
@@ -218,7 +218,7 @@ fn tell(
         session.outbound.notify_lossy(None, "window/logMessage", message);
     }
     if let Some(said) = new {
-        super::agent::warn(session, format!("Ropeway configuration: {said}"));
+        super::agent::warn(session, format!("Ropeway: {said}"));
     }
 }
 
@@ -247,7 +247,8 @@ pub(super) fn mends(session: &Session, agent: &Agent, document: &Document, range
     let mend = |problem: &Problem| {
         let replacement = problem.replacement.as_deref()?;
         let place = problem.range(encoding);
-        if place.end < range.start || range.end < place.start {
+        // Anywhere on the line, as editors ask where the cursor stands, which need not be on the word.
+        if place.end.line < range.start.line || range.end.line < place.start.line {
             return None;
         }
         let edits = json!([{ "range": place, "newText": replacement }]);

@@ -17,7 +17,11 @@ const MAX_WEIGHT: usize = 16 << 20;
 
 /// The last trees by file.
 #[derive(Debug, Default)]
-pub struct Parses(Mutex<Vec<Kept>>);
+pub struct Parses {
+    kept: Mutex<Vec<Kept>>,
+    /// Nothing is kept.
+    never: bool,
+}
 
 /// The trees of the runs that go on.
 #[derive(Debug, Default)]
@@ -46,6 +50,11 @@ impl Parses {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// None, ever: each text is parsed from its beginning.
+    pub fn never() -> Self {
+        Self { never: true, ..Self::default() }
     }
 
     /// As [`parse`], from the last tree of the file at `path`, which this one replaces.
@@ -83,7 +92,7 @@ impl Parses {
         let mut dropped = Vec::new();
         let mut kept = self.lock();
         dropped.extend(kept.extract_if(.., |kept| kept.path == *path));
-        if weight <= MAX_WEIGHT {
+        if weight <= MAX_WEIGHT && !self.never {
             kept.push(Kept { path: path.clone(), parsed, weight });
         }
         while kept.len() > MAX_FILES || kept.iter().map(|kept| kept.weight).sum::<usize>() > MAX_WEIGHT {
@@ -95,7 +104,7 @@ impl Parses {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +124,22 @@ mod tests {
         drop(other);
         assert!(gone.upgrade().is_none());
         assert_eq!(shared.share().kept(), (0, 0));
+    }
+
+    #[test]
+    fn where_none_is_kept_each_text_is_parsed_from_its_beginning_to_the_same_outline() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Roots::new(vec![Root::open("w", folder.path()).unwrap()]).resolve("a.rs").unwrap();
+        let (keeps, never) = (Parses::new(), Parses::never());
+        for text in ["fn a() {}\n", "fn a() {}\nfn b() {}\n", "fn b() {}\n"] {
+            let text = Text::from(text);
+            let outline = |parses: &Parses| {
+                let parsed = parses.parse(&path, &text, Language::Rust, &mut || false).unwrap();
+                format!("{:?}", super::super::outline(&parsed, 100, &mut || false))
+            };
+            assert_eq!(outline(&keeps), outline(&never));
+        }
+        assert_eq!((keeps.kept().0, never.kept()), (1, (0, 0)));
     }
 
     #[test]

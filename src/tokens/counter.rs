@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use moka::sync::Cache;
@@ -30,6 +30,7 @@ type Key = (Encoding, u64, usize);
 #[derive(Debug)]
 pub struct Counter {
     entries: u64,
+    remembers: AtomicBool,
     /// Made at the first count, as the tables are.
     remembered: OnceLock<Cache<Key, u64>>,
     hasher: RandomState,
@@ -59,12 +60,18 @@ impl Counter {
     pub fn on(entries: u64, cores: NonZero<usize>) -> Arc<Self> {
         Arc::new(Self {
             entries,
+            remembers: AtomicBool::new(true),
             remembered: OnceLock::new(),
             hasher: RandomState::new(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             cores,
         })
+    }
+
+    /// Whether counts are remembered from now on, as they are unless somebody says otherwise.
+    pub fn remember(&self, yes: bool) {
+        self.remembers.store(yes, Relaxed);
     }
 
     /// Tokens of each text. What is remembered of short texts is answered at once; everything else is done on a
@@ -96,7 +103,7 @@ impl Counter {
             let counted = encoder(encoding).count_all(&texts, self.cores);
             for (nth, count) in missing.into_iter().zip(counted) {
                 counts[nth] = Some(count);
-                if self.entries > 0 {
+                if self.entries > 0 && self.remembers.load(Relaxed) {
                     self.memory().insert(keys[nth], count);
                 }
             }
@@ -116,6 +123,9 @@ impl Counter {
     fn remembered(&self, key: &Key) -> Option<u64> {
         if key.2 == 0 {
             return Some(0);
+        }
+        if !self.remembers.load(Relaxed) {
+            return None;
         }
         self.remembered.get()?.get(key)
     }
@@ -170,11 +180,15 @@ mod tests {
     #[test]
     fn no_more_is_remembered_than_was_asked_for_and_nothing_changes_without_a_memory() {
         let (small, none) = (Counter::new(5), Counter::new(0));
+        let off = Counter::new(5);
+        off.remember(false);
         for nth in 0..100 {
             let text = format!("text {nth}");
             assert_eq!(counts(&small, &[&text]), counts(&none, &[&text]));
+            assert_eq!(counts(&off, &[&text]), counts(&off, &[&text]));
         }
         assert!(small.counters().entries <= 5);
+        assert_eq!(off.counters(), Counters { hits: 0, misses: 200, entries: 0 });
         assert_eq!(none.counters(), Counters { hits: 0, misses: 100, entries: 0 });
     }
 

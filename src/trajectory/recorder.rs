@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 use serde::Serialize;
 
 use super::queue::{Batch, Entry, Names, Pace, Pushed, Queue, What};
@@ -170,9 +171,16 @@ struct Inner {
     session: Arc<Names>,
 }
 
-/// Records what a server does; a clone records to the same place.
+/// Records what a server does; a clone records to the same place, also after that was replaced by another.
 #[derive(Clone, Default)]
-pub struct Recorder(Option<Arc<Inner>>);
+pub struct Recorder(Arc<Desk>);
+
+#[derive(Default)]
+struct Desk {
+    now: ArcSwapOption<Inner>,
+    /// Those that were replaced, as long as a run goes on with them.
+    before: Mutex<Vec<Weak<Inner>>>,
+}
 
 /// Records one run; a clone records the same one.
 #[derive(Clone, Default)]
@@ -181,7 +189,7 @@ pub struct RunRecorder(Option<(Arc<Inner>, Arc<Names>)>);
 impl Recorder {
     /// One that records nothing.
     pub fn off() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// One that makes nothing and starts nothing before the first event.
@@ -202,32 +210,60 @@ impl Recorder {
             false => Door::Caller(Mutex::new(Some(Writer::new(shared.clone())))),
         };
         let session = Arc::new(Names { run: None, thread: None, in_session: true });
-        Self(Some(Arc::new(Inner { shared, door, session })))
+        let now = ArcSwapOption::from_pointee(Inner { shared, door, session });
+        Self(Arc::new(Desk { now, before: Mutex::default() }))
+    }
+
+    /// What begins from now on is recorded as `other` does, in a session of its own; runs that go on stay where they
+    /// are, and the writer before ends with the last of them.
+    pub fn replace(&self, other: &Self) {
+        let (old, new) = (self.0.now.load_full(), other.0.now.load_full());
+        let Some(old) = old else { return self.0.now.store(new) };
+        // Whoever changes what is taken out meanwhile waits here, and sees that he has to do it again.
+        let redactor = old.shared.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = &new {
+            other.shared.redactor.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&redactor);
+        }
+        self.0.now.store(new);
+        drop(redactor);
+        let mut before = self.0.before.lock().unwrap_or_else(PoisonError::into_inner);
+        before.retain(|one| one.strong_count() > 0);
+        before.push(Arc::downgrade(&old));
+    }
+
+    /// The one of now, and those before it that still live.
+    fn all(&self) -> impl Iterator<Item = Arc<Inner>> {
+        let before = self.0.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        before.into_iter().filter_map(|one| one.upgrade()).chain(self.0.now.load_full())
     }
 
     /// Whether anything is recorded.
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.0.now.load().is_some()
     }
 
     /// Takes these secrets out of what is written from now on.
     pub fn redact_with(&self, redact: Redact) {
-        if let Some(inner) = &self.0 {
-            *inner.shared.redactor.lock().unwrap_or_else(PoisonError::into_inner) = Some(redact);
+        while let Some(inner) = self.0.now.load_full() {
+            let mut redactor = inner.shared.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+            *redactor = Some(redact.clone());
+            if self.0.now.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &inner)) {
+                return;
+            }
         }
     }
 
     /// For a run of this conversation.
     pub fn run(&self, run: &RunId, thread: &ThreadId) -> RunRecorder {
-        RunRecorder(self.0.as_ref().map(|inner| {
+        RunRecorder(self.0.now.load_full().map(|inner| {
             let names = Names { run: Some(run.clone()), thread: Some(thread.clone()), in_session: false };
-            (inner.clone(), Arc::new(names))
+            (inner, Arc::new(names))
         }))
     }
 
     /// Records in the session's own file what belongs to no run of this session.
     pub fn note(&self, run: Option<&RunId>, thread: Option<&ThreadId>, event: impl Into<Event>) {
-        if let Some(inner) = &self.0 {
+        if let Some(inner) = &*self.0.now.load() {
             let names = match (run, thread) {
                 (None, None) => inner.session.clone(),
                 _ => Arc::new(Names { run: run.cloned(), thread: thread.cloned(), in_session: true }),
@@ -239,13 +275,14 @@ impl Recorder {
     }
 
     /// Name of the session, once something of it is on disk.
-    pub fn session(&self) -> Option<&str> {
-        self.0.as_ref()?.shared.session.get().map(String::as_str)
+    pub fn session(&self) -> Option<String> {
+        self.0.now.load().as_ref()?.shared.session.get().cloned()
     }
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        let Some(inner) = &self.0 else { return Counters::default() };
+        let inner = self.0.now.load();
+        let Some(inner) = &*inner else { return Counters::default() };
         let counts = &inner.shared.counts;
         let now = |count: &AtomicU64| count.load(Relaxed);
         Counters {
@@ -268,30 +305,20 @@ impl Recorder {
 
     /// Whether closed files are still worked on.
     pub fn is_keeping(&self) -> bool {
-        self.0.as_ref().is_some_and(|inner| inner.shared.counts.keeping.load(Relaxed) > 0)
+        self.0.now.load().as_ref().is_some_and(|inner| inner.shared.counts.keeping.load(Relaxed) > 0)
     }
 
     /// Waits until everything recorded before has reached the system, at most this long; says whether it has. Blocks.
     pub fn flush(&self, patience: Duration) -> bool {
-        match self.0.as_ref().map(|inner| &inner.door) {
-            Some(Door::Queue(queue)) => queue.flush(patience),
-            Some(Door::Caller(_)) | None => true,
-        }
+        let until = Instant::now() + patience;
+        self.all().fold(true, |all, inner| inner.flush(until.saturating_duration_since(Instant::now())) && all)
     }
 
     /// Writes what waits and ends; what is recorded later is not. Waits for that at most this long, and says whether it
     /// was done. Blocks.
     pub fn close(&self, patience: Duration) -> bool {
-        match self.0.as_ref().map(|inner| &inner.door) {
-            Some(Door::Queue(queue)) => queue.close(patience),
-            Some(Door::Caller(writer)) => {
-                if let Some(mut writer) = writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    writer.close();
-                }
-                true
-            }
-            None => true,
-        }
+        let until = Instant::now() + patience;
+        self.all().fold(true, |all, inner| inner.close(until.saturating_duration_since(Instant::now())) && all)
     }
 }
 
@@ -338,6 +365,25 @@ impl RunRecorder {
 }
 
 impl Inner {
+    fn flush(&self, patience: Duration) -> bool {
+        match &self.door {
+            Door::Queue(queue) => queue.flush(patience),
+            Door::Caller(_) => true,
+        }
+    }
+
+    fn close(&self, patience: Duration) -> bool {
+        match &self.door {
+            Door::Queue(queue) => queue.close(patience),
+            Door::Caller(writer) => {
+                if let Some(mut writer) = writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    writer.close();
+                }
+                true
+            }
+        }
+    }
+
     /// `kind` is that of an event which is yet to be made.
     fn give(&self, names: &Arc<Names>, what: What, weight: usize, kind: &'static str) {
         let at = u64::try_from(self.shared.clock.began.elapsed().as_micros()).unwrap_or(u64::MAX);

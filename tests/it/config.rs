@@ -4,8 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "the tests write the files that the configuration reads")]
 
 mod editor;
+mod effect;
 mod following;
 mod malformed;
+mod off;
 mod projects;
 mod roots;
 mod schema;
@@ -129,6 +131,8 @@ burst = 20
 tokens_per_minute = 0
 circuit_breaker = true
 dedupe = true
+match_events = true
+count_cache = true
 cache_entries = 50
 cache_ttl_ms = 600000
 disk_cache_mb = 0

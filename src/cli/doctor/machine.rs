@@ -12,7 +12,7 @@ use crate::watch::Watcher;
 const MOST_FILES: u64 = 100_000;
 
 /// The settings that stand in variables; their values are no secrets.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "ROPEWAY_MODEL",
     "ROPEWAY_PROFILE",
     "ROPEWAY_CONFIG",
@@ -22,6 +22,7 @@ const SETTINGS: [&str; 10] = [
     "ROPEWAY_STREAM_DISPATCH",
     "ROPEWAY_CONFIG_CACHE_TTL",
     "ROPEWAY_BACKGROUND_IO",
+    "ROPEWAY_OFF",
     "ROPEWAY_LOG",
 ];
 /// Variables that libraries below us follow; they may hold credentials.

@@ -190,8 +190,7 @@ async fn run(session: &Arc<Session>, agent: &Arc<Agent>, arguments: &Value) -> R
         model,
     };
     // An edited file takes effect with the next run: one look at each file, and a reading only of what has changed.
-    if agent.config.refresh().is_some() {
-        agent.take_effect();
+    if agent.refresh(session) {
         problems::publish(session);
     }
     let started = {

@@ -95,7 +95,7 @@ fn what_is_recorded_is_read_again_in_its_order() {
         recorder.note(Some(&run), Some(&thread), Decided { what: Decision::Revert, outcome: None });
         assert!(recorder.flush(PATIENCE));
         let live = Store::open(dir).unwrap().unwrap().sessions().unwrap();
-        assert!(live[0].live && Some(live[0].id.as_str()) == recorder.session());
+        assert!(live[0].live && Some(&live[0].id) == recorder.session().as_ref());
         assert!(recorder.close(PATIENCE));
 
         let records = records(dir);
@@ -390,7 +390,7 @@ fn dropping_the_last_handle_writes_what_waits() {
     let recorder = Recorder::new(Settings { flush: Duration::from_secs(3_600), ..Settings::new(home.path()) });
     let (run, thread) = ids();
     recorder.run(&run, &thread).record(called(1));
-    let counts = match &recorder.0 {
+    let counts = match recorder.0.now.load_full() {
         Some(inner) => inner.shared.clone(),
         None => panic!(),
     };

@@ -7,6 +7,7 @@ use ropeway::config::{EnvSnapshot, Sources};
 use serde_json::{Value, json};
 
 use super::malformed::MALFORMED;
+use super::projects::HOSTILE;
 use crate::support::agent::Bench;
 use crate::support::editor::{Columns, Editor, Setup, uri};
 use crate::support::model::Turn;
@@ -14,17 +15,17 @@ use crate::support::model::Turn;
 const PUBLISHED: &str = "textDocument/publishDiagnostics";
 
 /// An editor in the folder `work`, with a home beside it where the user's file is.
-struct Desk {
-    editor: Editor,
-    dir: tempfile::TempDir,
+pub(super) struct Desk {
+    pub(super) editor: Editor,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new(user: &str, project: &str) -> Self {
+    pub(super) fn new(user: &str, project: &str) -> Self {
         Self::start(user, project, |setup| setup)
     }
 
-    fn start(user: &str, project: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
+    pub(super) fn start(user: &str, project: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (folder, file, text) in [("home/ropeway", "config.toml", user), ("work", "ropeway.toml", project)] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
@@ -42,16 +43,16 @@ impl Desk {
         Self { editor, dir }
     }
 
-    fn user(&self) -> PathBuf {
+    pub(super) fn user(&self) -> PathBuf {
         self.dir.path().join("home/ropeway/config.toml")
     }
 
-    fn project(&self) -> PathBuf {
+    pub(super) fn project(&self) -> PathBuf {
         self.dir.path().join("work/ropeway.toml")
     }
 
     /// Waits for diagnostics of a file for which `fits` holds.
-    fn diagnostics(&mut self, uri: &str, what: &str, fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub(super) fn diagnostics(&mut self, uri: &str, what: &str, fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let message = self.editor.wait_for(what, |message| {
             message["method"] == PUBLISHED
                 && message["params"]["uri"] == uri
@@ -61,12 +62,12 @@ impl Desk {
     }
 
     /// Puts a text in place of a document's.
-    fn retype(&mut self, uri: &str, text: &str) {
+    pub(super) fn retype(&mut self, uri: &str, text: &str) {
         let length = self.editor.text(uri).len();
         self.editor.replace(uri, 0..length, text);
     }
 
-    fn menu(&mut self, uri: &str, line: u32, character: u32) -> Vec<Value> {
+    pub(super) fn menu(&mut self, uri: &str, line: u32, character: u32) -> Vec<Value> {
         let place = json!({"line": line, "character": character});
         let params = json!({
             "textDocument": {"uri": uri},
@@ -242,6 +243,50 @@ fn a_file_that_another_program_saves_takes_effect_by_itself_also_where_no_folder
         std::fs::remove_file(desk.user()).unwrap();
         desk.diagnostics(&file, "no file, no mistake", <[Value]>::is_empty);
     }
+}
+
+#[test]
+fn a_broken_file_is_told_by_one_message_and_by_another_only_when_it_breaks_anew() {
+    let mut desk = Desk::new("", "");
+    let said = std::rc::Rc::new(std::cell::RefCell::new(Vec::<String>::new()));
+    let heard = std::rc::Rc::clone(&said);
+    desk.editor.on_message(move |_, message| {
+        let text = message["params"]["message"].as_str().unwrap_or_default();
+        if message["method"] == "window/showMessage" && text.contains("has problems") {
+            heard.borrow_mut().push(text.to_owned());
+        }
+    });
+    let file = uri(&desk.user());
+    for (round, texts) in
+        [["[agent]\nmax_steps = 0\n", "modle = 1\n", "["], ["[agent", "x = 1\n", "["]].iter().enumerate()
+    {
+        for text in texts {
+            std::fs::write(desk.user(), text).unwrap();
+            let all = ropeway::config::check_file(&desk.user(), &EnvSnapshot::default());
+            let first = all[0].message.clone();
+            desk.diagnostics(&file, text, |found| found.iter().any(|found| found["message"] == first));
+        }
+        std::fs::write(desk.user(), "").unwrap();
+        desk.diagnostics(&file, "all well", <[Value]>::is_empty);
+        let said = said.borrow();
+        assert_eq!(said.len(), round + 1, "{said:?}");
+        assert!(said[round].contains("config.toml has problems, see its diagnostics"), "{said:?}");
+    }
+}
+
+#[test]
+fn every_key_that_a_project_must_not_set_is_marked_where_it_stands_and_the_server_goes_on() {
+    let mut desk = Desk::new("", HOSTILE);
+    let file = uri(&desk.project());
+    let keys = HOSTILE.lines().filter(|line| line.contains(" = ")).map(|line| line.split(" = ").next().unwrap());
+    let found = desk.diagnostics(&file, "warnings", |found| !found.is_empty());
+    assert!(found.iter().all(|found| found["severity"] == 2), "{found:?}");
+    for key in keys {
+        let marked = found.iter().any(|found| found["message"].as_str().unwrap().contains(key));
+        assert!(marked, "{key} in {found:?}");
+    }
+    let code = desk.editor.open(desk.dir.path().join("work/a.rs"), "fn a() {}\n");
+    assert!(titles(&desk.menu(&code, 0, 3)).contains(&"Ropeway: Explain"));
 }
 
 #[cfg(unix)]

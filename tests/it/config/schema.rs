@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use ropeway::config::{is_key, schema};
+use ropeway::config::{is_key, optimisations, schema};
 use serde_json::Value as Json;
 
 use super::{CONTRACT, World};
@@ -129,11 +129,16 @@ const SWITCHES: &[Switch] = &[
     ("llm.max_idle_per_host", "0", None),
     ("llm.circuit_breaker", "false", None),
     ("llm.dedupe", "false", None),
+    ("llm.match_events", "false", None),
+    ("llm.count_cache", "false", None),
     ("llm.cache_entries", "0", None),
     ("llm.disk_cache_mb", "0", None),
     ("recording.batch", "1", None),
     ("recording.compress", "false", None),
 ];
+
+/// What is turned off by variables alone, or with a provider's option.
+const KEYLESS: [&str; 3] = ["config_cache", "background_io", "prompt_cache"];
 
 #[test]
 fn every_optimisation_is_turned_off_by_a_key_and_those_of_the_contract_by_a_variable_too() {
@@ -151,4 +156,30 @@ fn every_optimisation_is_turned_off_by_a_key_and_those_of_the_contract_by_a_vari
     // What the configuration cannot say of itself, and what is decided before it is read.
     let config = World::new().env("ROPEWAY_CONFIG_CACHE_TTL", "0").env("ROPEWAY_BACKGROUND_IO", "0").config();
     assert_eq!((config.config_cache_ttl.as_secs(), config.background_io), (0, false));
+
+    // One variable for all of them: some by name, or every one; the variable of its own goes over it.
+    let every: BTreeSet<&str> = SWITCHES.iter().map(|(key, ..)| *key).chain(KEYLESS).collect();
+    assert_eq!(optimisations().collect::<BTreeSet<_>>(), every);
+    for (key, off, variable) in SWITCHES {
+        for names in [*key, "all", &format!(" llm.http2, {key}")] {
+            assert_eq!(shown(&World::new().env("ROPEWAY_OFF", names), key), *off, "{names}");
+        }
+        if let (Some((name, _)), "false") = (variable, *off) {
+            assert_eq!(shown(&World::new().env("ROPEWAY_OFF", "all").env(name, "1"), key), "true", "{name}");
+        }
+    }
+    let world = World::new().env("ROPEWAY_OFF", "all");
+    let config = world.config();
+    assert_eq!((config.config_cache_ttl.as_secs(), config.background_io), (0, false));
+    assert_eq!(config.providers["anthropic"].options["prompt_cache"], false);
+    assert_eq!(World::new().env("ROPEWAY_OFF", "llm.http2").config().llm.cache_entries, 50, "no more than is named");
+    let entry = config.entries().into_iter().find(|entry| entry.key == "agent.prefetch").unwrap();
+    assert_eq!(entry.places(), "environment ROPEWAY_OFF");
+    let wrong = World::new().env("ROPEWAY_OFF", "agent.prefech zzz");
+    let told = wrong.told();
+    assert!(told.len() == 2 && told[0].contains("did you mean `agent.prefetch`?"), "{told:?}");
+    assert!(
+        told[1].starts_with("environment ROPEWAY_OFF: error: there is no optimisation `zzz`; there are"),
+        "{told:?}"
+    );
 }

@@ -2,8 +2,6 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![expect(clippy::disallowed_methods, reason = "a test makes the files that the server finds")]
 
-use std::path::Path;
-
 use ropeway::config::{EnvSnapshot, Sources};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +24,16 @@ impl Bench {
 
     /// The same with settings over the default ones and the editor set up otherwise.
     pub fn start(files: &[(&str, &str)], settings: Value, change: impl FnOnce(Setup) -> Setup) -> Self {
+        Self::among(&[], files, settings, change)
+    }
+
+    /// The same among these variables.
+    pub fn among(
+        variables: &[(&str, &str)],
+        files: &[(&str, &str)],
+        settings: Value,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);
@@ -33,7 +41,7 @@ impl Bench {
             std::fs::write(path, text).unwrap();
         }
         let model = Model::start();
-        let setup = agent(Setup::in_folder(folder.path()), &model, &settings);
+        let setup = agent_among(variables, Setup::in_folder(folder.path()), &model, &settings);
         let editor = change(setup).start();
         Self { editor, model, folder }
     }
@@ -79,6 +87,13 @@ impl Bench {
 
 /// Gives a server an agent whose model is `model`, by settings of the client.
 pub fn agent(setup: Setup, model: &Model, settings: &Value) -> Setup {
+    agent_among(&[], setup, model, settings)
+}
+
+fn agent_among(variables: &[(&str, &str)], setup: Setup, model: &Model, settings: &Value) -> Setup {
+    // Nothing of this machine.
+    let env: EnvSnapshot = variables.iter().copied().chain([("HOME", "/nonexistent")]).collect();
+    let sources = Sources { env, ..Sources::default() };
     let kind = settings.pointer("/providers/test/kind").and_then(Value::as_str).unwrap_or("openai");
     let url = if kind == "openai" { model.openai_url() } else { model.origin() };
     let mut all = json!({
@@ -90,13 +105,7 @@ pub fn agent(setup: Setup, model: &Model, settings: &Value) -> Setup {
     merge(&mut all, settings);
     setup
         .initialization_options(json!({"settings": all, "events": true, "status": true, "trusted": true}))
-        .prepare(|session| ropeway::lsp::agent::attach(session, sources()))
-}
-
-/// Nothing of this machine.
-fn sources() -> Sources {
-    let home = Path::new("/nonexistent");
-    Sources { env: EnvSnapshot::from_iter([("HOME", home.as_os_str())]), ..Sources::default() }
+        .prepare(|session| ropeway::lsp::agent::attach(session, sources))
 }
 
 fn merge(into: &mut Value, from: &Value) {
