@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::args::ConfigCommand;
+use super::terminal::{Ink, Style};
 use super::{DONE, FAILED, complain, current_dir, sources};
-use crate::config::{EnvSnapshot, Problem, Severity, check_file, load, schema};
+use crate::config::{EnvSnapshot, Layer, Problem, Severity, check_file, load, schema};
 
 pub(super) fn config(command: &ConfigCommand, env: EnvSnapshot) -> anyhow::Result<u8> {
     match command {
@@ -29,14 +30,15 @@ fn print_schema() -> anyhow::Result<u8> {
 /// One line for each key: `key = value  # origin`. Problems go to standard error, so that the lines stay TOML.
 fn show(env: EnvSnapshot) -> anyhow::Result<u8> {
     let loaded = load(&sources(env));
-    for problem in loaded.problems.iter() {
-        complain(&problem.to_string());
-    }
+    let style = Style::stdout();
     let entries = loaded.config.entries();
     let width = entries.iter().map(|entry| entry.line().chars().count()).max().unwrap_or(0).min(60);
     let mut out = io::BufWriter::new(io::stdout().lock());
     for entry in &entries {
-        writeln!(out, "{:width$}  # {}", entry.line(), entry.places())?;
+        // What somebody has set stands out.
+        let ink = if entry.origin.layer == Layer::Default { Ink::Dim } else { Ink::Place };
+        let (line, places) = (entry.line(), entry.places());
+        writeln!(out, "{:width$}  {}", style.clean(&line), style.paint(ink, &format!("# {}", style.clean(&places))))?;
     }
     for (name, value, origin) in loaded.config.switches() {
         writeln!(out, "# {name} = {value}  # {origin}")?;
@@ -45,6 +47,12 @@ fn show(env: EnvSnapshot) -> anyhow::Result<u8> {
         writeln!(out, "# model: {reason}")?;
     }
     out.flush()?;
+    drop(out);
+    // Last, where they are seen.
+    let style = Style::stderr();
+    for problem in loaded.problems.iter() {
+        complain(&line(problem, style));
+    }
     Ok(DONE)
 }
 
@@ -62,11 +70,22 @@ fn check_all(env: EnvSnapshot) -> anyhow::Result<u8> {
     report(&load(&sources(env)).problems, &present)
 }
 
+/// `place: severity: message`.
+fn line(problem: &Problem, style: Style) -> String {
+    let (severity, ink) = match problem.severity {
+        Severity::Warning => ("warning", Ink::You),
+        Severity::Error => ("error", Ink::Bad),
+    };
+    let (place, message) = (problem.origin.to_string(), style.clean(&problem.message));
+    format!("{}: {}: {message}", style.paint(Ink::Bold, &style.clean(&place)), style.paint(ink, severity))
+}
+
 /// Prints the problems; the code is 1 if one is an error.
 fn report(problems: &[Problem], files: &[&Path]) -> anyhow::Result<u8> {
+    let style = Style::stdout();
     let mut out = io::BufWriter::new(io::stdout().lock());
     for problem in problems {
-        writeln!(out, "{problem}")?;
+        writeln!(out, "{}", line(problem, style))?;
     }
     for file in files {
         if problems.iter().all(|problem| problem.origin.file.as_deref() != Some(file)) {

@@ -7,7 +7,7 @@ mod file;
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Context;
 use tracing::level_filters::LevelFilter;
@@ -34,12 +34,22 @@ pub(super) struct Logs {
 /// A layer over what is below it.
 type Boxed<S> = Box<dyn Layer<S> + Send + Sync>;
 
+/// Takes keys out of lines. Made ready at the first line: most sessions log none, and all have to start.
+type Secrets = Arc<LazyLock<Redactor, Box<dyn FnOnce() -> Redactor + Send>>>;
+
+fn secrets(env: &EnvSnapshot) -> Secrets {
+    let known: Vec<String> = env.secrets().map(str::to_owned).collect();
+    Arc::new(LazyLock::new(Box::new(move || {
+        // A key with a quote or a backslash in it stands otherwise in JSON.
+        let spelt: Vec<String> = known.iter().map(|secret| serde_json::Value::from(&**secret).to_string()).collect();
+        let spelt = spelt.iter().map(|json| json.trim_matches('"'));
+        Redactor::new(known.iter().map(String::as_str).chain(spelt))
+    })))
+}
+
 /// Starts the logs for the rest of the process, and keeps a panic's text out of them.
 pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<Logs> {
-    // A key with a quote or a backslash in it stands otherwise in JSON.
-    let spelt: Vec<String> = env.secrets().map(|secret| serde_json::Value::from(secret).to_string()).collect();
-    let spelt = spelt.iter().map(|json| json.trim_matches('"'));
-    let redactor = Arc::new(Redactor::new(env.secrets().chain(spelt)));
+    let redactor = secrets(env);
     let file = match &args.log_file {
         None => None,
         Some(path) => {
@@ -80,7 +90,7 @@ pub(super) fn start(args: &LoggingArgs, env: &EnvSnapshot) -> anyhow::Result<Log
 }
 
 /// For people, on standard error.
-fn lines<S: Subscriber + for<'l> LookupSpan<'l>>(redactor: Arc<Redactor>) -> impl Layer<S> + Send + Sync {
+fn lines<S: Subscriber + for<'l> LookupSpan<'l>>(redactor: Secrets) -> impl Layer<S> + Send + Sync {
     fmt::layer()
         .with_writer(Redacting { inner: io::stderr as fn() -> io::Stderr, redactor })
         .with_ansi(io::stderr().is_terminal())
@@ -119,12 +129,12 @@ fn level(args: &LoggingArgs) -> LevelFilter {
 /// Takes secrets out of each line; a line comes in one write.
 struct Redacting<M> {
     inner: M,
-    redactor: Arc<Redactor>,
+    redactor: Secrets,
 }
 
 struct Redacted<W> {
     inner: W,
-    redactor: Arc<Redactor>,
+    redactor: Secrets,
 }
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {

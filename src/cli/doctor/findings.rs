@@ -13,8 +13,12 @@ pub(super) fn of(report: &Report) -> Vec<Finding> {
         put("Model", line);
     }
     let wanted = report.model.id.as_deref().and_then(|id| id.split_once('/')).map(|(provider, _)| provider);
-    for provider in &report.providers {
-        put("Providers", provider_line(provider, wanted == Some(provider.name.as_str())));
+    let is_wanted = |provider: &ProviderReport| wanted == Some(provider.name.as_str());
+    let mut providers: Vec<&ProviderReport> = report.providers.iter().collect();
+    // The one that matters, those that were asked, the rest.
+    providers.sort_by_key(|provider| (!is_wanted(provider), provider.not_ready.is_some()));
+    for provider in providers {
+        put("Providers", provider_line(provider, is_wanted(provider)));
     }
     if report.files.is_empty() {
         let text = "no place for a configuration file: neither ROPEWAY_CONFIG nor a home is set".to_owned();
@@ -32,7 +36,7 @@ pub(super) fn of(report: &Report) -> Vec<Finding> {
     put("Commands", sandbox_line(&report.sandbox));
     put("Watching", watching_line(report));
     if report.environment.is_empty() {
-        put("Environment", (State::Note, "no variable has a say".to_owned(), None));
+        put("Environment", (State::Note, "no variable of Ropeway's, proxy or certificate is set".to_owned(), None));
     }
     for variable in &report.environment {
         put("Environment", variable_line(variable));
@@ -66,7 +70,11 @@ fn provider_line(provider: &ProviderReport, wanted: bool) -> Line {
     // That a server nobody asked for is not there, such as the built-in Ollama, is no fault.
     let bad = if wanted { State::Bad } else { State::Note };
     if let Some(reason) = &provider.not_ready {
-        return (bad, format!("{name}: {reason}"), None);
+        return match (&provider.key_variable, provider.key) {
+            // Most people have the key of one provider.
+            (Some(_), Key::Missing) if !wanted => (State::Note, format!("{name}: not in use, {key}"), None),
+            _ => (bad, format!("{name}: {reason}"), None),
+        };
     }
     let time = provider.ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
     let status = provider.status.map(|status| format!(" ({status})")).unwrap_or_default();

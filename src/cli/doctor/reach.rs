@@ -101,6 +101,12 @@ async fn ask(
             let variable = provider.api_key_env.as_deref().filter(|_| error.kind == LlmErrorKind::Auth);
             report.mend = Some(match variable {
                 Some(variable) => format!("check the key in {variable}, then start the editor again"),
+                None if report.reachable == Some(false) && is_here(&provider.base_url) => {
+                    format!(
+                        "see whether the server there runs and is well, or mend [providers.{}] base_url",
+                        provider.name
+                    )
+                }
                 None => error.hint,
             });
             None
@@ -151,9 +157,12 @@ pub(super) fn conclude(report: &mut Report, config: &Config) {
     let (certain, text) = match (provider.reachable, provider.status) {
         (Some(false), _) => (
             true,
-            format!(
-                "{base_url} cannot be reached: {error}; check your connection or proxy, or [providers.{name}] base_url"
-            ),
+            match config.providers.get(name).is_some_and(|provider| is_here(&provider.base_url)) {
+                true => format!("{base_url} cannot be reached: {error}; {mend}"),
+                false => format!(
+                    "{base_url} cannot be reached: {error}; check your connection or proxy, or [providers.{name}] base_url"
+                ),
+            },
         ),
         (_, Some(401 | 403 | 407)) => (true, format!("{base_url} refuses it: {error}; {mend}")),
         // A server that imitates OpenAI may take any name.
