@@ -17,13 +17,9 @@ use super::report::{Figure, Report, ms};
 const SAVES: u32 = 60;
 
 pub fn measure(report: &mut Report) {
-    let home = tempfile::tempdir().expect("a temporary folder");
-    let file = home.path().join("ropeway/config.toml");
-    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-    std::fs::create_dir(home.path().join("root")).expect("a folder");
+    let (home, file) = place();
     let text = two_hundred_keys();
     let keys = text.lines().filter(|line| line.contains(" = ")).count();
-    std::fs::write(&file, &text).expect("a file");
     report.note(format!("config: a file of {keys} keys, {} bytes; one root without a file of its own", text.len()));
     loads(report, home.path());
     start(report, home.path());
@@ -32,7 +28,17 @@ pub fn measure(report: &mut Report) {
     }
 }
 
-fn sources(home: &Path) -> Sources {
+/// A home with that file, and a root.
+pub(super) fn place() -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let file = home.path().join("ropeway/config.toml");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::create_dir(home.path().join("root")).expect("a folder");
+    std::fs::write(&file, two_hundred_keys()).expect("a file");
+    (home, file)
+}
+
+pub(super) fn sources(home: &Path) -> Sources {
     let env = EnvSnapshot::from_iter([("XDG_CONFIG_HOME", home)]);
     let mut sources = Sources { env, ..Sources::default() };
     sources.set_roots([home.join("root")]);
@@ -143,7 +149,7 @@ fn lateness(report: &mut Report, home: &Path, file: &PathBuf, name: &str, limit:
 }
 
 /// A long configuration, as somebody with many providers has it.
-fn two_hundred_keys() -> String {
+pub(super) fn two_hundred_keys() -> String {
     let mut text = "model = \"p0/m0\"\nprofile = \"default\"\n".to_owned();
     for provider in 0..12 {
         text += &format!(

@@ -14,6 +14,7 @@
 mod child;
 mod config;
 mod decode;
+mod edits;
 mod endless;
 mod http;
 mod model;
@@ -91,6 +92,9 @@ fn main() {
     }
     if wanted("config") {
         config::measure(&mut report);
+    }
+    if wanted("edits") {
+        edits::measure(&mut report);
     }
     report.print();
     if let Some(path) = json {

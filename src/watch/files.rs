@@ -19,15 +19,16 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Unwatched;
 use crate::paths::Root;
 
-/// Events are waited for this long, as most saves are several.
+/// So long nothing may have happened before files are looked at, as most saves are several events.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// Waits for quiet, at most.
-const WAITS: u32 = 2;
+/// After so long they are looked at although there is no quiet.
+const MOST: Duration = Duration::from_millis(100);
 /// How often files are looked at that cannot be watched.
 const PACE: Duration = Duration::from_millis(100);
 /// The same on another machine, whose answers take their time.
@@ -54,6 +55,8 @@ pub struct FileWatch {
 struct Shared {
     /// Most folders.
     limit: usize,
+    /// Whether only this machine changes what is in a folder.
+    is_local: fn(&Path) -> bool,
     arms: Mutex<Arms>,
     ear: Arc<Ear>,
 }
@@ -64,6 +67,8 @@ struct Ear {
     heard: Mutex<Heard>,
     /// Grows with every event that matters.
     events: AtomicU64,
+    /// When the last one came.
+    last: Mutex<Option<Instant>>,
     woken: tokio::sync::Notify,
 }
 
@@ -95,7 +100,13 @@ impl FileWatch {
     /// Watches nothing yet, and at most `limit` folders. `changed` is called after each burst of events, and now and
     /// then while something cannot be watched.
     pub fn start(runtime: &Handle, limit: usize, changed: Changed) -> Self {
-        let shared = Arc::new(Shared { limit, arms: Mutex::default(), ear: Arc::default() });
+        let is_local =
+            |folder: &Path| !cfg!(target_os = "linux") || Root::open("", folder).is_ok_and(|it| it.is_local());
+        Self::among(runtime, limit, is_local, changed)
+    }
+
+    fn among(runtime: &Handle, limit: usize, is_local: fn(&Path) -> bool, changed: Changed) -> Self {
+        let shared = Arc::new(Shared { limit, is_local, arms: Mutex::default(), ear: Arc::default() });
         let closed = CancellationToken::new();
         let (work, end) = (follow(shared.clone(), changed), closed.clone());
         runtime.spawn(async move {
@@ -183,17 +194,20 @@ async fn follow(shared: Arc<Shared>, changed: Changed) {
 impl Ear {
     fn ring(&self) {
         self.events.fetch_add(1, Ordering::AcqRel);
+        *lock(&self.last) = Some(Instant::now());
         self.woken.notify_one();
     }
 
     /// Waits until nothing has happened for a while, but not for long.
     async fn quiet(&self) {
-        for _ in 0..WAITS {
-            let before = self.events.load(Ordering::Acquire);
-            tokio::time::sleep(DEBOUNCE).await;
-            if self.events.load(Ordering::Acquire) == before {
+        let begun = Instant::now();
+        loop {
+            let last = lock(&self.last).unwrap_or(begun);
+            let until = (last + DEBOUNCE).min(begun + MOST);
+            if until <= Instant::now() {
                 return;
             }
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -280,7 +294,7 @@ impl Shared {
         if arms.folders.len() >= self.limit {
             return Err(Unwatched::Limit);
         }
-        if cfg!(target_os = "linux") && !Root::open("", folder).is_ok_and(|root| root.is_local()) {
+        if !(self.is_local)(folder) {
             return Err(if folder.is_dir() { Unwatched::Remote } else { Unwatched::Folder });
         }
         let watcher = match &mut arms.watcher {

@@ -18,11 +18,15 @@ struct Desk {
 
 impl Desk {
     fn new(limit: usize) -> Self {
+        Self::among(limit, |_| true)
+    }
+
+    fn among(limit: usize, is_local: fn(&Path) -> bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (sender, told) = channel();
         let sender = Mutex::new(sender);
         let changed: Changed = Arc::new(move || lock(&sender).send(()).unwrap_or_default());
-        let watch = FileWatch::start(runtime.handle(), limit, changed);
+        let watch = FileWatch::among(runtime.handle(), limit, is_local, changed);
         Self { folder: tempfile::tempdir().unwrap(), watch, told, _runtime: runtime }
     }
 
@@ -112,6 +116,24 @@ fn what_cannot_be_watched_is_looked_at() {
         desk.watch.set(vec![desk.path("a/x")]);
         assert_eq!(desk.watch.unwatched().is_some(), limit == 0);
     }
+}
+
+#[test]
+fn what_other_machines_may_change_is_looked_at_too_and_the_rest_is_watched() {
+    let desk = Desk::among(FOLDERS, |folder| !folder.ends_with("far"));
+    for folder in ["near", "far"] {
+        fs::create_dir(desk.path(folder)).unwrap();
+    }
+    desk.watch.set(vec![desk.path("near/x"), desk.path("far/x")]);
+    assert_eq!((desk.watch.folders(), desk.watch.unwatched()), (1, Some(Unwatched::Remote)));
+    desk.write("near/x");
+    desk.wait("what is near");
+    desk.forget();
+    // Nobody tells of this one.
+    desk.write("far/x");
+    desk.wait("a look");
+    desk.watch.set(vec![desk.path("near/x")]);
+    assert_eq!(desk.watch.unwatched(), None);
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn providers_that_never_answer_are_asked_side_by_side_and_given_up() {
         assert_eq!(named(&report, name)["error"], "no answer within 5 s", "{report:#}");
         assert_eq!(named(&report, name)["reachable"], false);
     }
-    assert!(report["model"]["reason"].as_str().unwrap().contains("check your connection"));
+    assert!(report["model"]["reason"].as_str().unwrap().contains("see whether the server there runs"));
 }
 
 #[test]

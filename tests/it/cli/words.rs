@@ -14,8 +14,9 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("init", &["--provider", "--print"]),
     ("doctor", &["--json"]),
     ("config", &["show", "check", "schema"]),
+    ("config check", &["FILE"]),
     ("tokens", &["--model", "FILE"]),
-    ("policy", &["check"]),
+    ("policy", &["check", "list", "forget"]),
     ("policy check", &["--json", "TOOL", "ARGS_JSON"]),
     ("bench", &["--json", "--save", "--compare", "--max-regression"]),
     ("sessions", &["list", "show", "export", "replay"]),
@@ -27,10 +28,12 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("man", &["--dir"]),
 ];
 
+fn help_of(words: &str) -> Vec<&str> {
+    words.split_whitespace().chain(["--help"]).collect()
+}
+
 fn help(words: &str) -> String {
-    let mut args: Vec<&str> = words.split_whitespace().collect();
-    args.push("--help");
-    let ran = Place::new().run(&args, &[]);
+    let ran = Place::new().run(&help_of(words), &[]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words}");
     ran.out
 }
@@ -62,9 +65,62 @@ fn the_readme_lists_every_command_and_no_other() {
     let readme = include_str!("../../../README.md");
     let (_, table) = readme.split_once("| command |").unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let listed: BTreeSet<String> =
-        rows.map(|row| row.trim_start_matches("| `ropeway ").split(['`', ' ']).next().unwrap().to_owned()).collect();
+    let mut listed = BTreeSet::new();
+    for row in rows {
+        let (usage, said) = row.trim_start_matches("| `ropeway ").split_once("` |").unwrap();
+        let mut words = usage.split(' ');
+        let command = words.next().unwrap();
+        listed.insert(command.to_owned());
+        // What the row says can be asked for can be.
+        let help = help(command);
+        for below in words.next().into_iter().filter(|word| word.contains('|')).flat_map(|word| word.split("\\|")) {
+            let of = format!("{command} {below}");
+            assert!(help.contains(&format!("\n  {below}")) && !self::help(&of).is_empty(), "{of} is not in\n{help}");
+        }
+        for option in said.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("--")) {
+            for option in option.split_whitespace().filter(|word| word.starts_with("--")) {
+                let below = ["", " list", " export", " check"].map(|below| format!("{command}{below}"));
+                let known = below.iter().any(|of| Place::new().run(&help_of(of), &[]).out.contains(option));
+                assert!(known, "{option} of {row}");
+            }
+        }
+    }
     assert_eq!(listed, commands());
+}
+
+/// The variables that are promised.
+const VARIABLES: [&str; 11] = [
+    "ROPEWAY_MODEL",
+    "ROPEWAY_PROFILE",
+    "ROPEWAY_CONFIG",
+    "ROPEWAY_STATE_DIR",
+    "ROPEWAY_MAX_PARALLEL",
+    "ROPEWAY_PARALLEL_TOOLS",
+    "ROPEWAY_STREAM_DISPATCH",
+    "ROPEWAY_CONFIG_CACHE_TTL",
+    "ROPEWAY_BACKGROUND_IO",
+    "ROPEWAY_LOG",
+    "ROPEWAY_OFF",
+];
+
+#[test]
+fn the_manual_and_the_doctor_know_every_variable_and_no_other() {
+    let place = Place::new();
+    let page = place.run(&["man"], &[]).out;
+    let (_, section) = page.split_once(".SH ENVIRONMENT").unwrap();
+    let plain = page.replace("\\fB", " ").replace("\\fI", " ");
+    let named: BTreeSet<&str> = plain
+        .split(|ch: char| !ch.is_ascii_uppercase() && ch != '_')
+        .filter(|word| word.starts_with("ROPEWAY_") && *word != "ROPEWAY_")
+        .collect();
+    assert_eq!(named, BTreeSet::from(VARIABLES));
+    for name in VARIABLES {
+        assert!(section.contains(name), "{name}");
+        let report = place.run(&["doctor", "--json"], &[(name, "warn")]).out;
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let found = report["environment"].as_array().unwrap().iter().find(|variable| variable["name"] == name);
+        assert!(found.is_some_and(|variable| variable.get("problem").is_none()), "{name}: {report}");
+    }
 }
 
 /// What a program says to an input.
