@@ -23,7 +23,7 @@ user.until_true(
 t.check('the cursor stays in the code', user.lua([[return vim.fn.expand('%:t')]]) == 'total.py')
 t.same('progress goes to whoever shows it', user.lua('return seen.progress[1]'), {
   kind = 'begin',
-  title = 'Ropeway: Explain (total.py)',
+  title = 'Explain (total.py)',
 })
 user.gate('read')
 user.finished('the run', 'answered')
