@@ -17,6 +17,7 @@ mod decode;
 mod edits;
 mod endless;
 mod http;
+mod long;
 mod model;
 mod record;
 mod replay;
@@ -86,6 +87,9 @@ fn main() {
     }
     if wanted("replay") {
         replay::measure(&mut report);
+    }
+    if wanted("long") {
+        long::measure(&mut report);
     }
     if wanted("start") {
         start::measure(&mut report);
