@@ -27,12 +27,7 @@ pub(super) struct Encoder {
 impl Encoder {
     /// Makes the tables: a tenth of a second, and tiktoken-rs's own tables for that long.
     pub(super) fn new(encoding: Encoding) -> Self {
-        let theirs = match encoding {
-            Encoding::O200k => tiktoken_rs::o200k_base(),
-            Encoding::Cl100k => tiktoken_rs::cl100k_base(),
-        }
-        .expect("the vocabularies are compiled in, and a test reads each");
-        Self { encoding, vocabulary: Vocabulary::of(&theirs), classes: Classes::new() }
+        Self { encoding, vocabulary: Vocabulary::of(encoding), classes: Classes::new() }
     }
 
     /// Tokens of one text, on this thread.

@@ -5,6 +5,10 @@
 //! 200,000 tokens takes 4 MB, and the first look is one cache line. Nothing here is probabilistic: a slot names a
 //! candidate, and the candidate's bytes are compared.
 
+use std::sync::mpsc;
+
+use super::Encoding;
+
 /// No token.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -26,15 +30,25 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The tokens of an encoder. Its special tokens are left out: a text that spells one is a text.
-    pub(super) fn of(encoder: &tiktoken_rs::CoreBPE) -> Self {
+    /// The tokens of an encoding. Its special tokens are left out: a text that spells one is a text.
+    pub(super) fn of(encoding: Encoding) -> Self {
         let mut bytes = Vec::new();
         let mut starts = vec![0_u32];
-        // Ranks are dense from 0; behind the last is a gap, then the special tokens.
-        while let Ok(token) = encoder.decode_bytes(&[starts.len() as u32 - 1]) {
-            bytes.extend(token);
-            starts.push(bytes.len() as u32);
-        }
+        let (sender, batches) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let spare = sender.clone();
+            // What tiktoken-rs allocates and lets go is so the business of another thread, and with it of another part of
+            // the heap: none of what is kept lies above it, so the allocator can give its pages back.
+            let reader = std::thread::Builder::new().name("vocabulary".into());
+            if reader.spawn_scoped(scope, move || read(encoding, &sender)).is_err() {
+                read(encoding, &spare);
+            }
+            drop(spare);
+            for token in batches.into_iter().flatten() {
+                bytes.extend_from_slice(&token);
+                starts.push(bytes.len() as u32);
+            }
+        });
         bytes.shrink_to_fit();
         let count = starts.len() - 1;
         let mut slots = vec![FREE; (count * 2).next_power_of_two()].into_boxed_slice();
@@ -88,6 +102,27 @@ impl Vocabulary {
     fn token(&self, rank: u32) -> &[u8] {
         let rank = rank as usize;
         &self.bytes[self.starts[rank] as usize..self.starts[rank + 1] as usize]
+    }
+}
+
+/// Tokens that are handed over together.
+const BATCH: usize = 4096;
+
+/// Reads the tokens of an encoding in the order of their ranks.
+fn read(encoding: Encoding, batches: &mpsc::Sender<Vec<Vec<u8>>>) {
+    let theirs = match encoding {
+        Encoding::O200k => tiktoken_rs::o200k_base(),
+        Encoding::Cl100k => tiktoken_rs::cl100k_base(),
+    }
+    .expect("the vocabularies are compiled in, and a test reads each");
+    // Ranks are dense from 0; behind the last is a gap, then the special tokens.
+    let mut tokens = (0..).map_while(|rank| theirs.decode_bytes(&[rank]).ok()).fuse();
+    loop {
+        let batch: Vec<Vec<u8>> = tokens.by_ref().take(BATCH).collect();
+        // Whoever waits for them takes all.
+        if batch.is_empty() || batches.send(batch).is_err() {
+            return;
+        }
     }
 }
 
