@@ -4,7 +4,7 @@
 //! cost its full price again. What was sent last is kept as the pointers it was made of, so a comparison of an unbroken
 //! conversation reads no text.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ids::ThreadId;
@@ -12,6 +12,9 @@ use crate::llm::{Message, Request, ToolSpec};
 
 /// Conversations that are remembered.
 const THREADS: usize = 100;
+
+/// Models named of which something is left out.
+const NAMED: usize = 3;
 
 #[derive(Debug)]
 struct Sent {
@@ -51,7 +54,17 @@ impl Prefixes {
             messages: request.messages.clone(),
         };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let broken = state.sent.get(thread).and_then(|before| compare(before, &now));
+        let before = state.sent.get(thread);
+        // Where nothing was sent before, a conversation of an earlier session goes on.
+        let switched = before.is_none_or(|before| before.origin != now.origin);
+        let broken = match before.and_then(|before| compare(before, &now)) {
+            None if switched => left_out(&now).map(|what| Break { kind: "model", what }),
+            Some(Break { kind: "model", what }) => {
+                let what = left_out(&now).map_or_else(|| what.clone(), |left| format!("{what}; {left}"));
+                Some(Break { kind: "model", what })
+            }
+            found => found,
+        };
         if let Some(found) = &broken {
             *state.breaks.entry(found.kind).or_default() += 1;
         }
@@ -96,6 +109,32 @@ fn compare(before: &Sent, now: &Sent) -> Option<Break> {
         return found("messages", what);
     }
     None
+}
+
+/// What of a conversation the model that is asked now is not told, and why.
+fn left_out(now: &Sent) -> Option<String> {
+    let provider = |origin: &str| origin.split_once('/').map_or_else(String::new, |(provider, _)| provider.to_owned());
+    let own = provider(&now.origin);
+    let mut turns = 0;
+    let mut others = BTreeSet::new();
+    for message in &now.messages {
+        if let Message::Assistant(turn) = message
+            && turn.raw.is_some()
+            && provider(&turn.origin) != own
+        {
+            turns += 1;
+            others.insert(turn.origin.to_string());
+        }
+    }
+    let others: Vec<String> = others.into_iter().take(NAMED).collect();
+    (turns > 0).then(|| {
+        let s = if turns == 1 { "" } else { "s" };
+        format!(
+            "{turns} turn{s} of {} told as text and calls only: what else they hold (thinking, signatures) is of use to \
+             nobody but their own provider",
+            others.join(", ")
+        )
+    })
 }
 
 fn same_tools(one: &Arc<[ToolSpec]>, other: &Arc<[ToolSpec]>) -> bool {
@@ -170,6 +209,29 @@ mod tests {
             breaks.into_iter().collect::<Vec<_>>(),
             [("messages", 2), ("model", 1), ("system", 1), ("tools", 2)]
         );
+    }
+
+    #[test]
+    fn what_another_provider_is_not_told_is_named_with_the_reason() {
+        let prefixes = Prefixes::default();
+        let mut talk = request(&[], "s", &["1"]);
+        let raw = Some(Arc::from(RawValue::from_string("{}".to_owned()).unwrap()));
+        let turn = crate::llm::AssistantTurn { origin: "p/m".into(), raw, ..Default::default() };
+        talk.messages.push(Message::Assistant(turn.into()));
+        let says = |thread: &str, origin: &str| {
+            prefixes.sends(&ThreadId::from(thread), &Arc::from(origin), &talk).map(|found| found.what)
+        };
+        assert_eq!(says("t", "p/m"), None);
+        assert_eq!(says("t", "p/n").unwrap(), "the model changed from p/m to p/n");
+        let told = says("t", "q/m").unwrap();
+        assert!(
+            told.starts_with("the model changed from p/n to q/m; 1 turn of p/m told as text and calls only"),
+            "{told}"
+        );
+        // A conversation of an earlier session, of which nothing was sent in this one.
+        assert!(says("u", "q/m").unwrap().starts_with("1 turn of p/m"));
+        assert_eq!(says("u", "q/m"), None);
+        assert_eq!(says("v", "p/m"), None);
     }
 
     #[test]

@@ -86,6 +86,10 @@ fn what_only_one_provider_understands_goes_back_to_it_and_to_no_other() {
         it.bench.model.script([Turn::text("Yes.")]);
         let (run, _) =
             thread_of(&mut it, json!({"action": "task", "prompt": "go on", "thread": thread, "model": model}));
+        if !echoed {
+            let why = it.bench.event(&run, "prefixBroken")["why"].to_string();
+            assert!(why.contains("3 turns of test/m told as text and calls only"), "{why}");
+        }
         it.bench.finished(&run);
         let said = sent(&it)[1].to_string();
         assert_eq!(said.contains("I thought so."), echoed, "{model}: {said}");
