@@ -61,8 +61,8 @@ impl Task {
         let host = &self.services.host;
         let keeps = self.config.tools.cache_ttl_ms > 0;
         let parses = if keeps { self.services.parses.share() } else { Arc::new(Parses::never()) };
-        let gathered = self.look_around(&parses).await;
-        let plan = match self.prepare(events, gathered, parses) {
+        let (gathered, instructions) = self.look_around(&parses).await;
+        let plan = match self.prepare(events, &instructions, gathered, parses) {
             Ok(plan) => plan,
             Err(error) => {
                 let model = self.model.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -93,8 +93,9 @@ impl Task {
         }
     }
 
-    /// What is looked up before the model is asked: what it can do, where nobody knows, and what it would ask for first.
-    async fn look_around(&self, parses: &Arc<Parses>) -> Vec<Piece> {
+    /// What is looked up before the model is asked: what it can do, where nobody knows, what it would ask for first, and
+    /// what the repository tells it.
+    async fn look_around(&self, parses: &Arc<Parses>) -> (Vec<Piece>, String) {
         let metrics = &self.services.metrics;
         let waiting = metrics.begin(Op::Gather);
         let learned = async {
@@ -102,12 +103,13 @@ impl Task {
             waiting.elapsed()
         };
         let found = async { (self.gather(parses).await, waiting.elapsed()) };
-        let (learned, (gathered, found)) = async { tokio::join!(learned, found) }.instrument(waiting.trace()).await;
+        let (learned, (gathered, found), instructions) =
+            async { tokio::join!(learned, found, self.instructions()) }.instrument(waiting.trace()).await;
         waiting.end(metrics, true, || match learned > found {
             true => "its provider was asked what the model can do".into(),
             false => format!("{} pieces of the workspace were looked up", gathered.len()).into(),
         });
-        gathered
+        (gathered, instructions)
     }
 
     /// Looks up what the model would ask for first; not for long.
@@ -128,13 +130,26 @@ impl Task {
         Gather::new(&self.services, &self.config, parses.clone(), place).until(late).await
     }
 
-    fn prepare(&self, events: &Arc<Events>, gathered: Vec<Piece>, parses: Arc<Parses>) -> Result<Plan, OutcomeError> {
+    /// What the repository asks of agents; read from its files, so on a blocking thread.
+    async fn instructions(&self) -> String {
+        if !self.services.trusted {
+            return String::new();
+        }
+        let (workspace, subject) = (self.services.workspace.clone(), self.subject.clone());
+        let read = tokio::task::spawn_blocking(move || prompt::instructions(&workspace, subject.as_ref()));
+        // It comes to nothing only while the runtime goes down.
+        read.await.unwrap_or_default()
+    }
+
+    fn prepare(
+        &self,
+        events: &Arc<Events>,
+        instructions: &str,
+        gathered: Vec<Piece>,
+        parses: Arc<Parses>,
+    ) -> Result<Plan, OutcomeError> {
         let services = &self.services;
         let chosen = super::models::resolve(&self.config, services.llm.catalogue(), self.model.as_ref())?;
-        let instructions = match services.trusted {
-            true => prompt::instructions(&services.workspace, self.subject.as_ref()),
-            false => String::new(),
-        };
         // In a small window it must leave room for the work.
         let room = self.config.context.start_tokens.min(chosen.info.context_window / 10);
         {
@@ -145,7 +160,7 @@ impl Task {
                 self.subject.as_ref(),
                 &self.order.prompt,
                 &self.order.diagnostics,
-                &instructions,
+                instructions,
                 &gathered,
                 &services.workspace.roots(),
             );
