@@ -2,8 +2,8 @@
 //!
 //! Long runs die of context. Four things keep a conversation small, from the cheapest to the dearest:
 //!
-//! - `results`: what a tool says is made small before it enters the conversation. Nothing that was sent changes, so the
-//!   provider's prompt cache keeps its prefix.
+//! - `results`: what a tool says is made small before it enters the conversation, also by what of it is in view already
+//!   (`known`). Nothing that was sent changes, so the provider's prompt cache keeps its prefix.
 //! - `stale`: older texts that a newer result has replaced drop to a line. That breaks the cache from there on, so it is
 //!   done where it pays: see [`worth`].
 //! - `trim`: whole pairs of call and result go, the oldest first, and leave a line in the [`gist`].
@@ -20,6 +20,7 @@ pub mod compact;
 pub mod gauge;
 pub mod gist;
 pub mod keeper;
+pub mod known;
 pub mod results;
 pub mod stale;
 pub mod trim;
@@ -33,12 +34,15 @@ pub struct Passes(u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Pass {
-    /// Blanks at line ends, runs of empty lines and lines that repeat themselves, in the output of commands.
+    /// Blanks at line ends, runs of empty lines and lines that repeat themselves, in the output of commands; blanks before
+    /// the numbers of lines.
     Clean,
     /// Diagnostics with the same text become one line with several places.
     Merge,
     /// A result that stands in the conversation already becomes a reference to it.
     Repeats,
+    /// Of a file that was read before only the lines are shown that are not in view already.
+    Known,
     /// A result that is large for this model's window keeps its head and tail.
     Shorten,
     /// A text that was read again later drops to a line.
@@ -49,7 +53,8 @@ pub enum Pass {
 
 impl Pass {
     /// All of them, in the order in which they work.
-    pub const ALL: [Self; 6] = [Self::Clean, Self::Merge, Self::Repeats, Self::Shorten, Self::Stale, Self::Trim];
+    pub const ALL: [Self; 7] =
+        [Self::Clean, Self::Merge, Self::Repeats, Self::Known, Self::Shorten, Self::Stale, Self::Trim];
 
     /// Its name in the configuration and in readouts.
     pub fn name(self) -> &'static str {
@@ -57,6 +62,7 @@ impl Pass {
             Self::Clean => "clean",
             Self::Merge => "merge",
             Self::Repeats => "repeats",
+            Self::Known => "known",
             Self::Shorten => "shorten",
             Self::Stale => "stale",
             Self::Trim => "trim",
@@ -66,7 +72,7 @@ impl Pass {
 
 impl Passes {
     /// All.
-    pub const ALL: Self = Self(0x3f);
+    pub const ALL: Self = Self(0x7f);
     /// None: a plain history.
     pub const NONE: Self = Self(0);
 

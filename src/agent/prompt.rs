@@ -156,7 +156,7 @@ fn selection(subject: &Subject) -> String {
     let start = out.len();
     for line in from..to {
         let bytes = text.line_range(line);
-        let _ = writeln!(out, "{:>6}\t{}", line + 1, text.slice(bytes.start..bytes.end.min(bytes.start + 2_000)));
+        let _ = writeln!(out, "{}\t{}", line + 1, text.slice(bytes.start..bytes.end.min(bytes.start + 2_000)));
         if out.len() - start > SELECTION_MAX {
             let _ = writeln!(out, "[cut here; read_file shows the rest from line {}]", line + 2);
             break;

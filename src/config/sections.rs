@@ -132,7 +132,7 @@ section! {
 }
 
 /// The ways of making a conversation smaller, as `context.disabled` names them.
-pub const PASSES: [&str; 6] = ["clean", "merge", "repeats", "shorten", "stale", "trim"];
+pub const PASSES: [&str; 7] = ["clean", "merge", "repeats", "known", "shorten", "stale", "trim"];
 
 section! {
     /// When a long conversation is shortened.
@@ -145,7 +145,8 @@ section! {
         trim_at: f64 = 1.5, float(1.0, 100.0);
         /// And ends at this one.
         trim_to: f64 = 1.2, float(1.0, 100.0);
-        /// Ways of making a conversation smaller that are not used: `clean`, `merge`, `repeats`, `shorten`, `stale`, `trim`.
+        /// Ways of making a conversation smaller that are not used: `clean`, `merge`, `repeats`, `known`,
+        /// `shorten`, `stale`, `trim`.
         disabled: Vec<String> = Vec::new(), strings(32, 32);
         /// Tokens of what is looked up before a run asks the model: definitions, diagnostics, neighbours; 0: nothing is.
         start_tokens: u64 = 2_000, integer(0, 100_000);

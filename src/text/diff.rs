@@ -69,6 +69,42 @@ pub fn refined(before: &Text, after: &Text) -> EditSet {
     set
 }
 
+/// A run of lines that stands in two texts: the first of it in each, from 0, and how many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// Where it begins in the text before.
+    pub before: usize,
+    /// Where it begins in the text after.
+    pub after: usize,
+    /// Lines of it.
+    pub lines: usize,
+}
+
+/// The lines that two lists have in common, in order. A line holds no line end. Takes as long as [`lines`] at most.
+pub fn common_lines(before: &[&str], after: &[&str]) -> Vec<Common> {
+    // Each line a token of one byte more than it has, so that an empty one is one, too: hunks are told in bytes.
+    let joined = |lines: &[&str]| lines.iter().flat_map(|line| [*line, "\n"]).collect::<String>();
+    let (old, new) = (joined(before), joined(after));
+    let hunks = token_hunks(old.split_inclusive('\n'), new.split_inclusive('\n'), Kind::Lines, &mut { BUDGET });
+    let mut found = Vec::new();
+    let (mut at, mut old_line, mut new_line) = (0, 0, 0);
+    let end = Hunk { before: old.len()..old.len(), after: new.len()..new.len() };
+    for hunk in hunks.iter().chain([&end]) {
+        let lines = count_lines(&old[at..hunk.before.start]);
+        if lines > 0 {
+            found.push(Common { before: old_line, after: new_line, lines });
+        }
+        old_line += lines + count_lines(&old[hunk.before.clone()]);
+        new_line += lines + count_lines(&new[hunk.after.clone()]);
+        at = hunk.before.end;
+    }
+    found
+}
+
+fn count_lines(text: &str) -> usize {
+    memchr::memchr_iter(b'\n', text.as_bytes()).count()
+}
+
 fn push_hunks(set: &mut EditSet, hunks: &[Hunk], after: &Text) {
     for hunk in hunks {
         set.push(Edit::new(hunk.before.clone(), after.slice(hunk.after.clone())));

@@ -14,6 +14,12 @@ pub const REFERENCE: &str = "[unchanged: ";
 /// Arguments longer than this are not looked into: they carry texts, and such a call changes something.
 const MAX_ARGUMENTS: usize = 64 << 10;
 
+/// Characters of a call's arguments that a reference repeats.
+const ARGUMENTS_SHOWN: usize = 200;
+
+/// Tools that show the lines around what they changed.
+const EDITING: &[&str] = &["edit_file", "insert_lines", "create_file"];
+
 /// A call with its result, and where the result stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {
@@ -101,6 +107,28 @@ fn plain(path: Cow<'_, str>) -> Cow<'_, str> {
 /// Whether a result is a reference to an earlier one.
 pub fn is_reference(result: &ToolResult) -> bool {
     result.content.starts_with(REFERENCE)
+}
+
+/// A call as a reference names it.
+pub fn shown_call(call: &ToolCall) -> String {
+    format!("`{}` {}", call.name, shown_arguments(call))
+}
+
+fn shown_arguments(call: &ToolCall) -> &str {
+    let end = call.arguments.char_indices().nth(ARGUMENTS_SHOWN);
+    &call.arguments[..end.map_or(call.arguments.len(), |(end, _)| end)]
+}
+
+/// Whether a reference is to what this call gave.
+pub fn points_at(reference: &ToolResult, call: &ToolCall) -> bool {
+    let head = reference.content.lines().next().unwrap_or_default();
+    let named = head.split_once(" as `").and_then(|(_, named)| named.strip_prefix(&*call.name)?.strip_prefix("` "));
+    named.and_then(|named| named.strip_prefix(shown_arguments(call))).is_some_and(|rest| rest.starts_with(" above"))
+}
+
+/// Whether a call changes a file and shows the lines around.
+pub fn is_editing(call: &ToolCall) -> bool {
+    EDITING.contains(&&*call.name)
 }
 
 /// Whether two calls ask for the same.

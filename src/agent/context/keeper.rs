@@ -3,6 +3,7 @@
 
 use super::compact::{self, Room};
 use super::gauge::bytes_of;
+use super::results::Fit;
 use super::trim::{self, Bounds};
 use super::{Pass, Passes, Saved, Trade, stale, worth};
 use crate::agent::history::History;
@@ -58,8 +59,13 @@ impl Keeper {
 
     /// Makes the results of the last turn small before they are recorded.
     pub fn arrive(&mut self, history: &mut History, results: Vec<ToolResult>) -> Vec<ToolResult> {
-        let most = history.gauge().bytes(self.limits.room.result_tokens());
-        super::results::arrive(history.messages(), results, self.limits.passes, most, &mut self.saved)
+        let bytes = history.gauge().bytes(self.limits.room.result_tokens());
+        let near = match self.limits.passes.has(Pass::Trim) {
+            true => self.limits.bounds.near(),
+            false => usize::MAX,
+        };
+        let fit = Fit { passes: self.limits.passes, bytes, near };
+        super::results::arrive(history.messages(), results, fit, &mut self.saved)
     }
 
     /// Takes in what the provider counted for the request that was made of `history`, before its turn is recorded.

@@ -6,23 +6,32 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::calls::{REFERENCE, exchanges, is_reference, same};
-use super::{Pass, Passes, Saved};
+use super::calls::{REFERENCE, exchanges, is_reference, same, shown_call};
+use super::{Pass, Passes, Saved, known};
 use crate::llm::{Message, ToolCall, ToolResult};
 
 /// A result shorter than this is not worth a reference.
 const WORTH_REFERRING: usize = 240;
 
-/// Characters of a call's arguments that a reference repeats.
-const ARGUMENTS_SHOWN: usize = 200;
+/// Tools that show lines behind their numbers, which are set to the right as people like them.
+const NUMBERED: &[&str] = &["read_file", "outline", "edit_file", "insert_lines", "create_file"];
 
-/// Makes the results of the turn that `history` ends with as small as they can be. `max_bytes` is what one result may
-/// take of this model's window.
+/// What results are made to fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Fit {
+    /// The passes in force.
+    pub passes: Passes,
+    /// What one result may take of this model's window, in bytes.
+    pub bytes: usize,
+    /// How many messages back a result may stand that is pointed at: one further back may be trimmed next.
+    pub near: usize,
+}
+
+/// Makes the results of the turn that `history` ends with as small as they can be.
 pub fn arrive(
     history: &[Message],
     mut results: Vec<ToolResult>,
-    passes: Passes,
-    max_bytes: usize,
+    Fit { passes, bytes: max_bytes, near }: Fit,
     saved: &mut Saved,
 ) -> Vec<ToolResult> {
     let Some(Message::Assistant(turn)) = history.last() else { return results };
@@ -32,8 +41,12 @@ pub fn arrive(
         for pass in Pass::ALL.into_iter().filter(|pass| passes.has(*pass)) {
             let made = match pass {
                 Pass::Clean if tool == "run_command" => clean(&result.content),
+                Pass::Clean if NUMBERED.contains(&tool) => unpad(&result.content),
                 Pass::Merge if tool == "diagnostics" => merge(&result.content),
-                Pass::Repeats if !result.is_error => repeat(history, call, &result.content),
+                Pass::Repeats if !result.is_error => repeat(history, call, &result.content, near),
+                Pass::Known if !result.is_error && !is_reference(result) => {
+                    known::refer(history, call, &result.content, near)
+                }
                 Pass::Shorten => shorten(&result.content, max_bytes),
                 _ => None,
             };
@@ -67,6 +80,19 @@ pub fn clean(text: &str) -> Option<String> {
     }
     tell_repeats(&mut out, &mut again);
     out.truncate(out.trim_end().len());
+    (out.len() < text.len()).then_some(out)
+}
+
+/// Lines without the blanks before their numbers, which are a sixth of the tokens of a source file that is read; `None`
+/// if there are none. What stands behind a number is not touched.
+pub fn unpad(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let number = line.trim_start_matches(' ');
+        let rest = number.trim_start_matches(|ch: char| ch.is_ascii_digit() || ch == '-');
+        let is_numbered = rest.len() < number.len() && rest.starts_with('\t');
+        out.push_str(if is_numbered { number } else { line });
+    }
     (out.len() < text.len()).then_some(out)
 }
 
@@ -121,20 +147,14 @@ fn is_place(text: &str) -> bool {
 
 /// A word that stands for the same text as an earlier result of the same call. `None` if there is none in view, or
 /// if the model asks again after it has been given such a word: then it wants the text.
-fn repeat(history: &[Message], call: &ToolCall, content: &str) -> Option<String> {
+fn repeat(history: &[Message], call: &ToolCall, content: &str, near: usize) -> Option<String> {
     if content.len() < WORTH_REFERRING || content.starts_with(REFERENCE) {
         return None;
     }
     let before = exchanges(history).rev().find(|exchange| same(exchange.call, call))?;
-    (!is_reference(before.result) && *before.result.content == *content).then(|| refer(call))
-}
-
-fn refer(call: &ToolCall) -> String {
-    let arguments: String = call.arguments.chars().take(ARGUMENTS_SHOWN).collect();
-    format!(
-        "{REFERENCE}what `{}` gave for {arguments} above is still so; call it once more to see it again]",
-        call.name
-    )
+    let in_view = !is_reference(before.result) && history.len() - before.message <= near;
+    (in_view && *before.result.content == *content)
+        .then(|| format!("{REFERENCE}it is as {} above; make this call once more to see it again]", shown_call(call)))
 }
 
 /// The head and the tail of a text that is longer than `max` bytes, cut at lines.
@@ -168,6 +188,8 @@ mod tests {
     use super::super::calls::tests::{step, user};
     use super::*;
 
+    const FIT: Fit = Fit { passes: Passes::ALL, bytes: 1 << 20, near: usize::MAX };
+
     #[test]
     fn a_program_s_output_loses_what_only_a_terminal_needs() {
         let again = "warning: this is long enough to be told how often it came\n";
@@ -184,6 +206,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_lose_the_blanks_before_them_and_lines_keep_theirs() {
+        let text = "edited a.rs; it now reads:\n     9\t    x\n    10\t  12\ty\n   ...\n 3-12\tfn z()\n   no\t\n \t1\n     5\t";
+        let bare = "edited a.rs; it now reads:\n9\t    x\n10\t  12\ty\n   ...\n3-12\tfn z()\n   no\t\n \t1\n5\t";
+        assert_eq!(unpad(text).unwrap(), bare);
+        assert_eq!(unpad(bare), None);
+        assert_eq!(unpad(""), None);
+    }
+
+    #[test]
     fn diagnostics_with_one_text_become_one_line() {
         let text = "a.rs\n3:1 error: unused\n4:1 error: other\n9:2 error: unused\n\nb.rs\n1:1 error: unused\n[end]";
         let merged = "a.rs\n3:1, 9:2 error: unused\n4:1 error: other\n\nb.rs\n1:1 error: unused\n[end]";
@@ -197,7 +228,7 @@ mod tests {
         let [turn, results] = step("read_file", r#"{"path":"a"}"#, content);
         history.push(turn);
         let Message::ToolResults(results) = results else { panic!() };
-        let made = arrive(&history, results.to_vec(), Passes::ALL, 1 << 20, &mut Saved::default());
+        let made = arrive(&history, results.to_vec(), FIT, &mut Saved::default());
         made[0].content.to_string()
     }
 
@@ -248,9 +279,14 @@ mod tests {
             is_error: false,
         };
         let mut saved = Saved::default();
-        let off = arrive(&history, vec![result(&text)], Passes::NONE, 10, &mut saved);
+        let off = arrive(&history, vec![result(&text)], Fit { passes: Passes::NONE, bytes: 10, ..FIT }, &mut saved);
         assert_eq!((&*off[0].content, saved), (&*text, Saved::default()));
-        let on = arrive(&history, vec![result(&text)], Passes::named(["clean"]), 10, &mut saved);
+        let on = arrive(
+            &history,
+            vec![result(&text)],
+            Fit { passes: Passes::named(["clean"]), bytes: 10, ..FIT },
+            &mut saved,
+        );
         assert_eq!(saved.of(Pass::Clean), (text.len() - on[0].content.len()) as u64);
     }
 }

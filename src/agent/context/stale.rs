@@ -3,9 +3,10 @@
 //! A text counts as replaced only if the model can see a newer one that covers all of it: the same lines of the same
 //! file, or the same call again. So nothing goes that it would have to ask for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::calls::{Exchange, exchanges, is_reference, lines_of, path_of, same};
+use super::calls::{Exchange, Lines, exchanges, is_editing, is_reference, lines_of, path_of, points_at, same};
 use crate::llm::{Message, ToolResult};
 
 /// A result shorter than this stays as it is.
@@ -17,9 +18,6 @@ pub const DROPPED: &str = "[dropped: a newer result below shows this again]";
 /// Tools whose newest result for the same arguments is the truth.
 const LOOKING: &[&str] = &["grep", "glob", "list_dir", "outline", "diagnostics", "run_command"];
 
-/// Tools that show the lines around what they changed.
-const EDITING: &[&str] = &["edit_file", "insert_lines", "create_file"];
-
 /// What can go from a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stale {
@@ -29,44 +27,70 @@ pub struct Stale {
     pub removed: usize,
 }
 
+/// A result and what its call was about, looked into once.
+struct Look<'a> {
+    at: Exchange<'a>,
+    path: Option<Cow<'a, str>>,
+    /// The lines that a read asked for.
+    lines: Option<Lines<'a>>,
+    /// Whether that shows its file to the end.
+    whole: bool,
+}
+
+impl<'a> Look<'a> {
+    fn of(at: Exchange<'a>) -> Self {
+        let lines = lines_of(at.call);
+        let path = if is_editing(at.call) { path_of(at.call) } else { None };
+        let to_end = lines.as_ref().is_some_and(|lines| lines.lines.end == u64::MAX);
+        Self { whole: to_end && at.result.content.contains("[end of the file: "), at, path, lines }
+    }
+
+    fn replaces(&self, old: &Self) -> bool {
+        if self.at.result.is_error || is_reference(self.at.result) {
+            return false;
+        }
+        if let Some(old_lines) = &old.lines {
+            // Of a text that was cut, only what is shown counts; the tool says so in its last line.
+            let covers = self.lines.as_ref().is_some_and(|lines| lines.covers(old_lines));
+            return covers && (self.whole || same(self.at.call, old.at.call));
+        }
+        if let Some(path) = &old.path {
+            return self.lines.as_ref().is_some_and(|new| self.whole && new.lines.start == 1 && new.path == *path);
+        }
+        LOOKING.contains(&&*old.at.call.name) && same(self.at.call, old.at.call)
+    }
+}
+
 /// Finds the results that a newer one replaces.
 pub fn find(messages: &[Message]) -> Stale {
-    let all: Vec<Exchange<'_>> = exchanges(messages).collect();
+    let all: Vec<Look<'_>> = exchanges(messages).map(Look::of).collect();
     let mut stale = Stale::default();
     for (at, old) in all.iter().enumerate() {
-        let goes = old.result.content.len() >= WORTH_DROPPING
-            && all[at + 1..].iter().any(|new| !new.result.is_error && !is_reference(new.result) && replaces(new, old));
+        let result = old.at.result;
+        let goes = result.content.len() >= WORTH_DROPPING && all[at + 1..].iter().any(|new| new.replaces(old));
         if goes {
-            stale.places.push((old.message, old.index));
-            stale.removed += old.result.content.len() - DROPPED.len();
+            stale.places.push((old.at.message, old.at.index));
+            stale.removed += result.content.len() - DROPPED.len();
         }
+    }
+    if !stale.places.is_empty() {
+        drop_orphans(&all, &mut stale);
     }
     stale
 }
 
-fn replaces(new: &Exchange<'_>, old: &Exchange<'_>) -> bool {
-    let tool = &*old.call.name;
-    if tool == "read_file" {
-        return match (lines_of(new.call), lines_of(old.call)) {
-            // Of a text that was cut, only what is shown counts; the tool says so in its last line.
-            (Some(new_lines), Some(old_lines)) => {
-                new_lines.covers(&old_lines) && (whole(new) || same(new.call, old.call))
-            }
-            _ => false,
-        };
+/// What points at a text that goes, goes with it: a newer result shows that again.
+fn drop_orphans(all: &[Look<'_>], stale: &mut Stale) {
+    let goes = |one: &Exchange<'_>, stale: &Stale| stale.places.contains(&(one.message, one.index));
+    for (at, Look { at: one, .. }) in all.iter().enumerate().filter(|(_, look)| is_reference(look.at.result)) {
+        let mut texts = all[..at].iter().rev().map(|look| &look.at);
+        let text = texts.find(|old| !is_reference(old.result) && points_at(one.result, old.call));
+        if text.is_some_and(|text| goes(text, stale)) && !goes(one, stale) {
+            stale.places.push((one.message, one.index));
+            stale.removed += one.result.content.len().saturating_sub(DROPPED.len());
+        }
     }
-    if EDITING.contains(&tool) {
-        return lines_of(new.call).is_some_and(|new_lines| {
-            whole(new) && new_lines.lines.start == 1 && path_of(old.call).is_some_and(|path| path == new_lines.path)
-        });
-    }
-    LOOKING.contains(&tool) && same(new.call, old.call)
-}
-
-/// Whether a read shows its file to the end.
-fn whole(read: &Exchange<'_>) -> bool {
-    read.result.content.contains("[end of the file: ")
-        && lines_of(read.call).is_some_and(|lines| lines.lines.end == u64::MAX)
+    stale.places.sort_unstable();
 }
 
 /// The conversation without those texts. Bytes behind the first change: see [`behind`].
@@ -134,6 +158,17 @@ mod tests {
         let whole = r#"{"path":"a.rs"}"#;
         let word = format!("{}same]", super::super::calls::REFERENCE);
         assert_eq!(left(&[("read_file", whole, &text), ("read_file", whole, &word)]), [true, true]);
+    }
+
+    #[test]
+    fn what_points_at_a_text_goes_with_it_and_stays_as_long_as_the_text_does() {
+        let text = long("a");
+        let whole = r#"{"path":"a.rs"}"#;
+        let word = format!("{}it is as `read_file` {whole} above]", super::super::calls::REFERENCE);
+        let (first, again) = (("read_file", whole, text.as_str()), ("read_file", whole, word.as_str()));
+        assert_eq!(left(&[first, again]), [true, true]);
+        assert_eq!(left(&[first, again, first]), [false, false, true]);
+        assert_eq!(left(&[first, first, again]), [false, true, true]);
     }
 
     #[test]

@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use super::calls::{exchanges, is_reference, same};
+use super::calls::{exchanges, is_reference};
+use super::known;
 use crate::llm::{Message, ToolResult};
-
-/// What stands in place of a reference whose text is gone.
-const GONE: &str = "[the text that this pointed to was dropped to save room; make the call again to see it]";
 
 /// How long a conversation may get.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +30,11 @@ impl Bounds {
     /// Most messages before trimming begins.
     pub fn most(&self) -> usize {
         (self.safe() as f64 * self.at) as usize
+    }
+
+    /// How far back a text may stand that a new message points at: it outlives the next trimming by as much.
+    pub fn near(&self) -> usize {
+        self.left() / 2
     }
 
     /// Messages it leaves.
@@ -117,18 +120,18 @@ fn drop_leaders(messages: &[Message], order: usize, goes: &mut [bool]) {
 
 /// References whose text is gone say so.
 fn settle(mut messages: Vec<Message>) -> Vec<Message> {
-    let lost: Vec<(usize, usize)> = {
+    let lost: Vec<(usize, usize, String)> = {
         let all: Vec<_> = exchanges(&messages).collect();
-        let found = |at: usize| all[..at].iter().any(|old| same(old.call, all[at].call) && !is_reference(old.result));
-        (0..all.len())
-            .filter(|at| is_reference(all[*at].result) && !found(*at))
-            .map(|at| (all[at].message, all[at].index))
+        all.iter()
+            .enumerate()
+            .filter(|(at, one)| is_reference(one.result) && !known::is_found(one.result, all[..*at].iter().copied()))
+            .map(|(_, one)| (one.message, one.index, known::bereft(one.result)))
             .collect()
     };
-    for (message, index) in lost {
+    for (message, index, content) in lost {
         if let Some(Message::ToolResults(results)) = messages.get_mut(message) {
             let mut changed: Vec<ToolResult> = results.to_vec();
-            changed[index].content = Arc::from(GONE);
+            changed[index].content = Arc::from(content);
             *results = changed.into();
         }
     }
@@ -192,9 +195,13 @@ mod tests {
         let mut messages = vec![user("do")];
         messages.extend(step("read_file", r#"{"path":"a"}"#, "text"));
         messages.extend(step("grep", "{}", "hit"));
-        messages.extend(step("read_file", r#"{"path":"a"}"#, &format!("{REFERENCE}so]")));
+        messages.extend(step(
+            "read_file",
+            r#"{"path":"a"}"#,
+            &format!("{REFERENCE}it is as `read_file` {{\"path\":\"a\"}} above]"),
+        ));
         messages.extend(step("grep", "{}", "hit"));
         let trimmed = cut(&messages, 0, 7).unwrap();
-        assert_eq!(contents(&trimmed.messages), ["hit", GONE, "hit"]);
+        assert_eq!(contents(&trimmed.messages), ["hit", known::GONE, "hit"]);
     }
 }

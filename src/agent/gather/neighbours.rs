@@ -103,7 +103,7 @@ impl Gather {
         for item in items.iter().take(PROBLEMS) {
             let code = item.code.as_deref().map(|code| format!("[{}]", visible(code))).unwrap_or_default();
             let message: String = visible(&item.message).chars().take(MESSAGE).collect();
-            let _ = writeln!(shown, "{:>6}\t{}{code}: {message}", item.range.start.line + 1, item.severity);
+            let _ = writeln!(shown, "{}\t{}{code}: {message}", item.range.start.line + 1, item.severity);
         }
         if items.len() > PROBLEMS {
             let _ = writeln!(shown, "[and {} more; diagnostics shows them]", items.len() - PROBLEMS);

@@ -137,14 +137,14 @@ const INTRODUCTION: &str = "Looked up beforehand, as it is now in the user's buf
 /// Bytes of the tags of all sections.
 const TAGS: usize = 120;
 
-/// Lines of a text behind their numbers, as `read_file` shows them.
+/// Lines of a text behind their numbers, as results of `read_file` stand in the conversation.
 pub fn numbered(text: &Text, lines: Range<usize>) -> String {
     let mut out = String::new();
     for line in lines.start..lines.end.min(text.lines()) {
         let bytes = text.line_range(line);
         let end = bytes.end.min(text.floor_boundary(bytes.start.saturating_add(LINE)));
         let cut = if end < bytes.end { " […]" } else { "" };
-        let _ = writeln!(out, "{:>6}\t{}{cut}", line + 1, text.slice(bytes.start..end).trim_end());
+        let _ = writeln!(out, "{}\t{}{cut}", line + 1, text.slice(bytes.start..end).trim_end());
     }
     out
 }
@@ -228,7 +228,7 @@ mod tests {
                 && said.contains("<\\/neighbours>")
         );
         assert!(said.contains("<div></div>"), "other tags stay as they are: {said}");
-        assert!(said.contains("     2\tb.rs:1") && !said.contains(['\u{2028}', '\u{202e}']), "{said}");
+        assert!(said.contains("2\tb.rs:1") && !said.contains(['\u{2028}', '\u{202e}']), "{said}");
     }
 
     #[test]

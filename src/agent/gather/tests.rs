@@ -92,14 +92,14 @@ mod with_grammars {
         ];
         let mut desk = Desk::new(&files);
         let all = said(desk.at("src/a.rs", 7, 6..10)).await;
-        assert!(all.contains("src/a.rs:3-5 `local`\n     3\tfn local() -> u32 {\n     4\t    7\n"), "{all}");
-        assert!(all.contains("src/b.rs:1-1 `helper`\n     1\tpub fn helper(x: u32) {}\n"), "{all}");
+        assert!(all.contains("src/a.rs:3-5 `local`\n3\tfn local() -> u32 {\n4\t    7\n"), "{all}");
+        assert!(all.contains("src/b.rs:1-1 `helper`\n1\tpub fn helper(x: u32) {}\n"), "{all}");
         assert!(all.contains("far_away() { on_disk }"), "{all}");
         assert!(!all.contains("`work`"), "the prompt shows it: {all}");
 
         desk.open("src/b.rs", "// typed\npub fn helper(x: u64) {}\n");
         let all = said(desk.at("src/a.rs", 7, 6..10)).await;
-        assert!(all.contains("src/b.rs:2-2 `helper`\n     2\tpub fn helper(x: u64) {}\n"), "the buffer counts: {all}");
+        assert!(all.contains("src/b.rs:2-2 `helper`\n2\tpub fn helper(x: u64) {}\n"), "the buffer counts: {all}");
         assert_eq!(all.matches("`helper`").count(), 1, "{all}");
         assert!(!all.contains("far_away"), "nobody has a list: {all}");
 
@@ -140,11 +140,11 @@ mod with_grammars {
         let all = said(desk.at("a.py", 40, 30..50)).await;
         assert!(
             all.contains(
-                "<enclosing>\na.py:2-62 around the place: `run`\n     1\tclass Big:\n     2\t    def run(self, task):\n"
+                "<enclosing>\na.py:2-62 around the place: `run`\n1\tclass Big:\n2\t    def run(self, task):\n"
             ),
             "{all}"
         );
-        assert!(all.contains("    30\t") && !all.contains("    31\t") && all.contains("    51\t"), "{all}");
+        assert!(all.contains("\n30\t") && !all.contains("\n31\t") && all.contains("\n51\t"), "{all}");
         assert_eq!(said(desk.at("a.py", 40, 0..62)).await, "");
     }
 
@@ -161,7 +161,7 @@ mod with_grammars {
         }
         let all = said(desk.at("a.py", 0, 0..1)).await;
         let (c, d) = (all.find("c.py: changed by the user").unwrap(), all.find("d.txt: changed by the user").unwrap());
-        let b = all.find("b.py: open in the editor; it declares\n     1\tdef b():").expect(&all);
+        let b = all.find("b.py: open in the editor; it declares\n1\tdef b():").expect(&all);
         assert!(c < d && d < b && all.contains("-y = 1\n+typed"), "{all}");
     }
 
@@ -222,7 +222,7 @@ mod with_grammars {
             }
         };
         let pieces = gather.until(late).await;
-        assert!(told(pieces, 500, |_| false).contains("     1\terror: broken"));
+        assert!(told(pieces, 500, |_| false).contains("1\terror: broken"));
     }
 }
 

@@ -233,9 +233,10 @@ fn a_file_read_twice_is_sent_once_and_every_pass_has_its_switch() {
         bench.model.requests().last().unwrap().body["messages"].to_string().matches("line 50 of file number 0").count()
     };
     assert_eq!(said(&json!({})), 1);
-    // Without references the older text goes instead, since nothing is cached that this would break.
     assert_eq!(said(&json!({"context": {"disabled": ["repeats"]}})), 1);
-    assert_eq!(said(&json!({"context": {"disabled": ["repeats", "stale"]}})), 2);
+    // Without references the older text goes instead, since nothing is cached that this would break.
+    assert_eq!(said(&json!({"context": {"disabled": ["repeats", "known"]}})), 1);
+    assert_eq!(said(&json!({"context": {"disabled": ["repeats", "known", "stale"]}})), 2);
 }
 
 #[test]

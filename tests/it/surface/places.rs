@@ -99,9 +99,9 @@ fn each_edit_of_a_turn_says_in_its_own_result_what_it_broke() {
     let results: Vec<_> = requests[2].messages().iter().filter(|message| message["role"] == "tool").map(text).collect();
     assert_eq!(results.len(), 4);
     assert!(results[0].contains("was whole Rust before, now has syntax errors"), "{}", results[0]);
-    assert!(results[0].contains("line 2: `(` is not closed\n     2\t"), "{}", results[0]);
+    assert!(results[0].contains("line 2: `(` is not closed\n2\t"), "{}", results[0]);
     assert!(results[0].contains("sum + x\n"), "the broken text is shown: {}", results[0]);
     assert!(!results[1].contains("syntax"), "{}", results[1]);
-    assert!(results[2].contains("line 1: `(` is not closed\n     1\tdef f(:"), "{}", results[2]);
+    assert!(results[2].contains("line 1: `(` is not closed\n1\tdef f(:"), "{}", results[2]);
     assert!(!results[3].contains("syntax"), "an edit that mends needs no word: {}", results[3]);
 }

@@ -38,14 +38,11 @@ fn bench(settings: Value) -> Bench {
 #[test]
 fn the_definition_of_a_called_function_is_there_as_the_user_has_it_now() {
     let mut bench = bench(json!({}));
-    assert!(
-        first_words(&mut bench)
-            .contains("shapes.py:1-2 `area_of`\n     1\tdef area_of(side):\n     2\t    return side * 4")
-    );
+    assert!(first_words(&mut bench).contains("shapes.py:1-2 `area_of`\n1\tdef area_of(side):\n2\t    return side * 4"));
     let shapes = bench.open("shapes.py");
     bench.editor.type_at(&shapes, 0, "# typed, not saved\n");
     let said = first_words(&mut bench);
-    assert!(said.contains("<definitions>\nshapes.py:2-3 `area_of`\n     2\tdef area_of(side):"), "{said}");
+    assert!(said.contains("<definitions>\nshapes.py:2-3 `area_of`\n2\tdef area_of(side):"), "{said}");
     assert!(said.contains("shapes.py: changed by the user and not saved yet") && said.contains("+# typed"), "{said}");
     let (looked, asked) = (said.find("<definitions>").unwrap(), said.find("<file path=\"work.py\"").unwrap());
     assert!(looked < asked, "what is asked stands last");
@@ -114,7 +111,7 @@ fn diagnostics_that_are_known_are_told_once_and_those_of_the_prompt_not_again() 
         );
     }
     let said = first_words(&mut bench);
-    assert!(said.contains("shapes.py: as the editor last reported, by line\n     1\terror: area is wrong"), "{said}");
+    assert!(said.contains("shapes.py: as the editor last reported, by line\n1\terror: area is wrong"), "{said}");
     assert!(said.contains("import <\\/diagnostics> unused") && said.matches("</diagnostics>").count() == 1, "{said}");
 
     bench.model.script([Turn::text("Seen.")]);
