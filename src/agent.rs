@@ -19,6 +19,7 @@ pub mod budget;
 pub mod clock;
 pub mod context;
 pub mod events;
+mod facts;
 pub mod findings;
 pub mod gather;
 pub mod history;

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use super::context::gauge::{Gauge, bytes_of};
+use super::context::gauge::{Gauge, Learnt, bytes_of};
 use super::context::gist::Gist;
 use super::context::trim::Trimmed;
 use super::context::typed::Seen;
 use crate::llm::{AssistantTurn, Message, ToolResult};
+
+/// Models of which a conversation remembers something: those asked last.
+const MODELS: usize = 8;
 
 /// A conversation.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +20,8 @@ pub struct History {
     order: usize,
     /// What is left of messages that had to go.
     gist: Gist,
-    /// What the provider counted.
-    gauge: Gauge,
+    /// What is known of each model that was asked, the one asked now last; none: nobody was.
+    models: Vec<(Arc<str>, Learnt)>,
     /// The texts the model has seen.
     seen: Seen,
 }
@@ -45,14 +48,43 @@ impl History {
         self.order
     }
 
-    /// What the provider counted of it.
+    /// Who is asked from now on, as `PROVIDER/MODEL`; what was learnt of it in this conversation is taken up again.
+    pub fn ask(&mut self, origin: &Arc<str>) {
+        let at = self.models.iter().position(|(known, _)| known == origin);
+        let model = at.map_or_else(|| (origin.clone(), Learnt::default()), |at| self.models.remove(at));
+        self.models.push(model);
+        if self.models.len() > MODELS {
+            self.models.remove(0);
+        }
+    }
+
+    /// What was learnt of the model that is asked.
+    pub fn learnt(&mut self) -> &mut Learnt {
+        if self.models.is_empty() {
+            self.ask(&Arc::from(""));
+        }
+        let last = self.models.len() - 1;
+        &mut self.models[last].1
+    }
+
+    /// What its provider counted of the conversation.
     pub fn gauge(&mut self) -> &mut Gauge {
-        &mut self.gauge
+        &mut self.learnt().gauge
+    }
+
+    /// What was sent has changed: no provider's count stands for it any more.
+    fn recount(&mut self) {
+        self.models.iter_mut().for_each(|(_, learnt)| learnt.gauge.forget());
     }
 
     /// The texts the model has seen.
     pub fn seen(&mut self) -> &mut Seen {
         &mut self.seen
+    }
+
+    /// The same, to look at.
+    pub fn seen_so_far(&self) -> &Seen {
+        &self.seen
     }
 
     /// Adds what the user asks for: a run begins.
@@ -75,7 +107,7 @@ impl History {
     /// Takes a changed text of the same messages.
     pub fn rewrite(&mut self, messages: Vec<Message>) {
         self.messages = messages;
-        self.gauge.forget();
+        self.recount();
     }
 
     /// Takes what is left of it and remembers what went.
@@ -83,7 +115,7 @@ impl History {
         self.gist.take(&trimmed.gone);
         self.messages = trimmed.messages;
         self.order = trimmed.order;
-        self.gauge.forget();
+        self.recount();
     }
 
     /// Puts the model's summary in place of all that was remembered of what went, and facts beside it.
@@ -93,7 +125,7 @@ impl History {
         }
         self.gist.know(facts);
         self.seen.forget();
-        self.gauge.forget();
+        self.recount();
     }
 
     /// Adds the model's turn.
@@ -167,6 +199,25 @@ mod tests {
         history.results(vec![result("b"), result("x"), result("a")]);
         let Message::ToolResults(results) = &history.messages()[1] else { panic!() };
         assert_eq!(results.iter().map(|r| r.call.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_one_model_counts_says_nothing_of_another_and_is_there_when_it_is_asked_again() {
+        let (one, other) = (Arc::from("p/one"), Arc::from("p/other"));
+        let mut history = History::default();
+        history.user("x".repeat(1_000));
+        history.ask(&one);
+        let sent = history.to_send();
+        let usage = crate::llm::Usage { input_tokens: 904, ..Default::default() };
+        history.gauge().learn(0, &sent, &usage);
+        history.ask(&other);
+        assert_eq!(history.gauge().tokens(1_000), 320);
+        history.ask(&one);
+        assert_eq!((history.gauge().tokens(1_000), history.gauge().estimate(0, &sent)), (900, 904));
+        for n in 0..3 * MODELS {
+            history.ask(&Arc::from(format!("p/{n}")));
+        }
+        assert_eq!(history.models.len(), MODELS);
     }
 
     #[test]

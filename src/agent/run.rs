@@ -105,6 +105,8 @@ pub struct Run<'a> {
     /// What happened while effects were carried out; it comes before anything that is waited for.
     next: Option<Input>,
     keeper: Keeper,
+    /// The time it took to make the last results small, which is part of preparing the next request.
+    shrunk: Duration,
     /// Whether `turn` writes a summary of the conversation.
     summarising: bool,
     /// Summaries the model was asked for.
@@ -151,12 +153,8 @@ impl<'a> Run<'a> {
             prefetch: Prefetch::new(plan, &permit),
             phase: Phase::new(limits),
             next: None,
-            keeper: conversation::keeper(
-                &plan.config,
-                &plan.model.info,
-                plan.model.max_output_tokens,
-                &plan.tools.specs(),
-            ),
+            keeper: conversation::keeper(&plan.config, &plan.model, &plan.tools.specs(), &mut lock(&plan.history)),
+            shrunk: Duration::ZERO,
             summarising: false,
             summaries: 0,
             turn: None,
@@ -268,7 +266,10 @@ impl<'a> Run<'a> {
             }
             StreamEvent::Done(response) => {
                 if let Some(usage) = response.usage {
-                    self.keeper.learn(&mut lock(&self.plan.history), &usage);
+                    // Another model, standing in, counts otherwise.
+                    if response.turn.origin == self.plan.model.origin {
+                        self.keeper.learn(&mut lock(&self.plan.history), &usage);
+                    }
                     self.spend(&usage, &response.turn.origin);
                 }
                 self.turn_over(true);

@@ -48,6 +48,14 @@ impl Span<'_> {
     }
 }
 
+impl Span<'_> {
+    /// Part of the operation was done before, in so much time.
+    pub fn and_before(mut self, took: Duration) -> Self {
+        self.began = self.began.checked_sub(took).unwrap_or(self.began);
+        self
+    }
+}
+
 impl Drop for Span<'_> {
     fn drop(&mut self) {
         if self.told {

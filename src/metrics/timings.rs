@@ -55,7 +55,7 @@ ops! {
     Run = "run" whole,
     /// What a run is told first: looked up and written down.
     Gather = "gather" whole,
-    /// One request made ready: the conversation made to fit, counted and copied.
+    /// One request made ready: new results made small, the conversation made to fit, counted and copied.
     Prepare = "prepare" whole,
     /// One call of a model, from the request to the end of the stream.
     Request = "request" whole,

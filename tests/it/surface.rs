@@ -18,6 +18,7 @@ mod start;
 mod status;
 mod switches;
 mod tables;
+mod view;
 
 use serde_json::{Value, json};
 

@@ -15,6 +15,17 @@ const RATIOS: (f64, f64) = (0.1, 1.0);
 /// Tokens that a message costs besides its text.
 const PER_MESSAGE: f64 = 4.0;
 
+/// What a conversation has taught of one model: how it counts, whether it caches, what its window holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Learnt {
+    /// How it counts.
+    pub gauge: Gauge,
+    /// Whether its provider has reported a hit of its cache: until then there is nothing to break.
+    pub caches: bool,
+    /// After an overflow: the window it is said to have, and the one that it seems to have.
+    pub window: Option<(u64, u64)>,
+}
+
 /// An estimate that learns.
 #[derive(Clone, Copy, Debug)]
 pub struct Gauge {

@@ -38,8 +38,6 @@ pub struct Limits {
 pub struct Keeper {
     limits: Limits,
     saved: Saved,
-    /// Whether the provider has reported a hit of its cache: until then there is nothing to break.
-    caches: bool,
     /// Messages there were after the last compaction; more of them are needed before the next one.
     compacted: Option<usize>,
     /// Bytes of the prompt that the provider has just refused.
@@ -49,7 +47,17 @@ pub struct Keeper {
 impl Keeper {
     /// For a run that has not begun.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, saved: Saved::default(), caches: false, compacted: None, refused: None }
+        Self { limits, saved: Saved::default(), compacted: None, refused: None }
+    }
+
+    /// The same in a conversation in which this model was asked before: a window that turned out smaller than it is said
+    /// to be is not tried again.
+    pub fn resume(mut self, history: &mut History) -> Self {
+        let said = self.limits.room.window;
+        if let Some((_, seems)) = history.learnt().window.filter(|(then, _)| *then == said) {
+            self.limits.room.window = seems;
+        }
+        self
     }
 
     /// Bytes the passes have kept out of the conversation.
@@ -70,7 +78,7 @@ impl Keeper {
 
     /// Takes in what the provider counted for the request that was made of `history`, before its turn is recorded.
     pub fn learn(&mut self, history: &mut History, usage: &Usage) {
-        self.caches |= usage.cached_tokens > 0;
+        history.learnt().caches |= usage.cached_tokens > 0;
         let sent = history.to_send();
         history.gauge().learn(self.limits.fixed, &sent, usage);
     }
@@ -100,7 +108,7 @@ impl Keeper {
         let trade = Trade {
             removed: found.removed,
             behind: stale::behind(&made, first),
-            cached_price: if self.caches { self.limits.cached_price } else { 1.0 },
+            cached_price: if history.learnt().caches { self.limits.cached_price } else { 1.0 },
             to_come: to_come.unwrap_or(HORIZON),
         };
         if to_come.is_none() || worth(trade) {
@@ -138,7 +146,10 @@ impl Keeper {
         self.limits.room.window = known.min(size.tokens.saturating_sub(size.tokens / 10)).max(1);
         self.refused = Some(history.to_send().iter().map(bytes_of).sum());
         let can = self.can_compact(history);
-        if !can {
+        if can {
+            let said = history.learnt().window.map_or(known, |(said, _)| said);
+            history.learnt().window = Some((said, self.limits.room.window));
+        } else {
             self.limits.room.window = known;
         }
         can

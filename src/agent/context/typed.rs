@@ -10,7 +10,7 @@ use crate::ids::RunId;
 use crate::paths::WsPath;
 use crate::text::{Text, diff};
 use crate::tools::output::Excerpt;
-use crate::workspace::{Look, StagedFile, Workspace, is_secret};
+use crate::workspace::{Look, Source, StagedFile, Workspace, is_secret};
 
 /// Files that are watched for it, those seen last.
 const FILES: usize = 40;
@@ -36,6 +36,8 @@ struct File {
     look: Option<Look>,
     /// `None`: the text changed while it was read, so what was typed cannot be told.
     text: Option<Text>,
+    /// Where the text was.
+    source: Source,
 }
 
 impl Seen {
@@ -89,6 +91,23 @@ impl Seen {
         }
     }
 
+    /// The files, each with the version in which it was seen and whether it is another one now. What the run itself has
+    /// staged does not count.
+    pub fn versions(&self, workspace: &Workspace) -> Vec<(WsPath, String)> {
+        let version = |file: &File| {
+            let seen = match file.source {
+                Source::Open { version: Some(version), .. } => format!("version {} in the editor", version.0),
+                Source::Open { revision, .. } => format!("change {} in the editor", revision.0),
+                Source::Disk { stamp } => format!("the file on disk of {} bytes", stamp.size),
+                Source::Staged => "as you left it".to_owned(),
+            };
+            let is_same = file.look.is_some() && workspace.look(None, &file.path).ok() == file.look;
+            let since = if is_same || file.look.is_none() { "" } else { ", changed since" };
+            (file.path.clone(), format!("{seen}{since}"))
+        };
+        self.files.iter().map(version).collect()
+    }
+
     /// What was typed since it was last told; `None`: nothing.
     pub fn remark(&mut self, workspace: &Workspace) -> Option<String> {
         let mut told_all = std::mem::take(&mut self.pending);
@@ -134,7 +153,8 @@ impl Seen {
 /// A file as the user has it now.
 fn now(workspace: &Workspace, path: &WsPath) -> Option<File> {
     let view = workspace.read(None, path).ok()?;
-    Some(File { look: Some(Look { seen: view.seen, note: view.note }), path: view.path, text: Some(view.text) })
+    let look = Look { seen: view.seen, note: view.note };
+    Some(File { look: Some(look), path: view.path, text: Some(view.text), source: view.source })
 }
 
 fn told(path: &WsPath, before: &Text, after: &Text) -> Option<String> {

@@ -1,12 +1,14 @@
 //! A run's side of its conversation: what the model is sent, what is recorded, and what is done when it gets too long.
 
-use std::fmt::Write as _;
+use std::time::Instant;
 
 use super::{Ended, Run, lock};
 use crate::agent::context::Passes;
 use crate::agent::context::compact::{Room, SUMMARY_TOKENS};
 use crate::agent::context::keeper::{Keeper, Limits};
 use crate::agent::context::trim::Bounds;
+use crate::agent::facts;
+use crate::agent::history::History;
 use crate::agent::models::Chosen;
 use crate::agent::phase::Input;
 use crate::agent::prompt;
@@ -18,17 +20,15 @@ use crate::llm::client::Call;
 use crate::llm::models::ModelInfo;
 use crate::llm::{LlmError, LlmErrorKind, Message, Request, Response, Stop, StreamEvent, ToolResult, ToolSpec};
 use crate::metrics::Op;
-use crate::text::diff;
-use crate::tools::diagnostics::{Diagnostic, Severity};
-use crate::workspace::StagedKind;
 
-/// Files named to a model whose conversation was compacted.
-const FILES_NAMED: usize = 40;
-/// Open errors named.
-const ERRORS_NAMED: usize = 20;
+/// What keeps a conversation with this model small; it goes on with what the conversation has taught of the model.
+pub(in crate::agent) fn keeper(config: &Config, model: &Chosen, tools: &[ToolSpec], history: &mut History) -> Keeper {
+    history.ask(&model.origin);
+    limited(config, &model.info, model.max_output_tokens, tools).resume(history)
+}
 
-/// What keeps a conversation with this model small.
-pub(in crate::agent) fn keeper(config: &Config, info: &ModelInfo, output: u32, tools: &[ToolSpec]) -> Keeper {
+/// The same for a model of which nothing is known but this.
+pub(in crate::agent) fn limited(config: &Config, info: &ModelInfo, output: u32, tools: &[ToolSpec]) -> Keeper {
     let context = &config.context;
     let tools: usize =
         tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.schema.get().len()).sum();
@@ -64,7 +64,7 @@ impl Run<'_> {
         self.gate = super::Gate::new();
         self.events.step(step);
         let (plan, services) = (self.plan, self.services);
-        let span = services.metrics.span(Op::Prepare);
+        let span = services.metrics.span(Op::Prepare).and_before(std::mem::take(&mut self.shrunk));
         let prepared = self.messages(step);
         span.end_why(true, || match &prepared {
             Some((messages, _)) => format!("{} messages were made ready", messages.len()).into(),
@@ -121,9 +121,11 @@ impl Run<'_> {
 
     /// Records the results of a turn, as small as they can be.
     pub(super) fn record(&mut self, results: Vec<ToolResult>) {
+        let began = Instant::now();
         let mut history = lock(&self.plan.history);
         let results = self.keeper.arrive(&mut history, results);
         history.results(results);
+        self.shrunk = began.elapsed();
     }
 
     /// What a failed turn means for the loop.
@@ -193,55 +195,12 @@ impl Run<'_> {
     }
 
     fn compacted(&mut self, said: Option<&str>) -> Input {
-        let facts = self.facts();
-        let (before, after) = self.keeper.compact(&mut lock(&self.plan.history), said, &facts);
+        let mut history = lock(&self.plan.history);
+        let facts = facts::known(self.services, Some(&self.plan.run), &history);
+        let (before, after) = self.keeper.compact(&mut history, said, &facts);
+        drop(history);
         self.events.emit(EventKind::Compacted { before, after });
         Input::Compacted
-    }
-
-    /// What is known without asking anybody: the files this run has changed, and the errors in them.
-    fn facts(&self) -> String {
-        let staged = self.services.workspace.staged(&self.plan.run);
-        let mut facts = String::new();
-        for (at, file) in staged.iter().enumerate() {
-            if at == 0 {
-                facts.push_str("Files changed in this run; reading shows them as changed:\n");
-            }
-            if at == FILES_NAMED {
-                // Writing to a string cannot fail.
-                let _ = writeln!(facts, "- and {} more", staged.len() - at);
-                break;
-            }
-            let what = match &file.kind {
-                StagedKind::Edited => match diff::lines(&file.before, &file.after).edits().len() {
-                    1 => "changed in one place".into(),
-                    places => format!("changed in {places} places"),
-                },
-                StagedKind::Created => "new".into(),
-                StagedKind::Deleted => "deleted".into(),
-                StagedKind::Renamed { from } => format!("renamed from `{from}`"),
-            };
-            let _ = writeln!(facts, "- `{}`: {what}", file.path);
-        }
-        let errors: Vec<String> = staged
-            .iter()
-            .flat_map(|file| {
-                let found = self.services.diagnostics.of(&file.uri);
-                let errors = found.iter().filter(|item| item.severity == Severity::Error);
-                let line = |item: &Diagnostic| {
-                    let said: String = item.message.lines().next().unwrap_or_default().chars().take(200).collect();
-                    format!("- `{}`:{}: {said}", file.path, item.range.start.line + 1)
-                };
-                errors.map(line).collect::<Vec<_>>()
-            })
-            .take(ERRORS_NAMED)
-            .collect();
-        if !errors.is_empty() {
-            facts.push_str("Errors the editor last reported in them:\n");
-            facts.push_str(&errors.join("\n"));
-        }
-        facts.truncate(facts.trim_end().len());
-        facts
     }
 
     /// How the loop ended.

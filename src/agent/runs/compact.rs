@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::{Runs, Thread};
 use crate::agent::context::compact::SUMMARY_TOKENS;
+use crate::agent::facts;
 use crate::agent::history::History;
 use crate::agent::models::{self, Chosen};
 use crate::agent::order::OrderError;
 use crate::agent::outcome::RunUsage;
 use crate::agent::prompt;
 use crate::agent::record;
-use crate::agent::run::conversation::{keeper, temperature};
+use crate::agent::run::conversation::{keeper, limited, temperature};
 use crate::agent::run::lock;
 use crate::agent::trace;
 use crate::agent::turn::{Turn, TurnEvent};
@@ -52,23 +53,29 @@ impl Runs {
         let config = self.services.config();
         let chosen = models::resolve(&config, self.services.llm.catalogue(), self.chosen_model().as_ref()).ok();
         let tools = self.services.registry.select(None, &config.tools.disabled).specs();
-        // Without a model nothing is asked, and what is known of an unknown one serves to count.
-        let unknown = || crate::llm::models::info(ProviderKind::OpenAi, "", None, None);
-        let info = chosen.as_ref().map_or_else(unknown, |chosen| chosen.info);
-        let mut keeper = keeper(&config, &info, chosen.as_ref().map_or(0, |chosen| chosen.max_output_tokens), &tools);
-        let wanted = {
+        let (mut keeper, wanted) = {
             let mut history = lock(&history);
+            let keeper = match &chosen {
+                Some(chosen) => keeper(&config, chosen, &tools, &mut history),
+                // Without a model nothing is asked, and what is known of an unknown one serves to count.
+                None => limited(&config, &crate::llm::models::info(ProviderKind::OpenAi, "", None, None), 0, &tools),
+            };
             if !keeper.can_compact(&mut history) {
                 let size = keeper.size(&mut history);
                 return Ok((size, size));
             }
-            keeper.to_summarise(&mut history)
+            let wanted = keeper.to_summarise(&mut history);
+            (keeper, wanted)
         };
         let said = match (&chosen, wanted) {
             (Some(chosen), Some(messages)) => self.summary(chosen, messages, &id).await,
             _ => None,
         };
-        let sizes = keeper.compact(&mut lock(&history), said.as_deref(), "");
+        let sizes = {
+            let mut history = lock(&history);
+            let facts = facts::known(&self.services, None, &history);
+            keeper.compact(&mut history, said.as_deref(), &facts)
+        };
         if self.is_recorded(&config) {
             let whole = record::in_full(lock(&history).to_send());
             self.services.recorder.note(None, Some(&reserved.thread), whole);
