@@ -46,9 +46,7 @@ impl Span<'_> {
         let now = Instant::now();
         self.metrics.note(self.op, now, now.saturating_duration_since(self.began), ok, why);
     }
-}
 
-impl Span<'_> {
     /// Part of the operation was done before, in so much time.
     pub fn and_before(mut self, took: Duration) -> Self {
         self.began = self.began.checked_sub(took).unwrap_or(self.began);
