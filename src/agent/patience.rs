@@ -25,7 +25,8 @@ impl Patience {
             events.asks(model);
         }
         if attempt == 0 {
-            // Nothing failed, so there is nothing to tell but why nothing comes.
+            // Nothing failed, so there is nothing to tell but why nothing comes; a wait that was asked about is over.
+            self.over(events);
             return events.doing(&why);
         }
         if !wait.is_zero() {
