@@ -119,7 +119,7 @@ const SWITCHES: &[Switch] = &[
     ("agent.parallel_tools", "false", Some(("ROPEWAY_PARALLEL_TOOLS", "0"))),
     ("agent.stream_dispatch", "false", Some(("ROPEWAY_STREAM_DISPATCH", "off"))),
     ("agent.prefetch", "false", None),
-    ("context.disabled", "[\"clean\", \"merge\", \"repeats\", \"shorten\", \"stale\", \"trim\"]", None),
+    ("context.disabled", "[\"clean\", \"merge\", \"repeats\", \"known\", \"shorten\", \"stale\", \"trim\"]", None),
     ("context.start_tokens", "0", None),
     ("tools.max_parallel", "1", Some(("ROPEWAY_MAX_PARALLEL", "1"))),
     ("tools.cache_ttl_ms", "0", None),
