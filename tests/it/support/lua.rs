@@ -1,4 +1,5 @@
 //! Runs a Lua test in a real Neovim and talks to it: what it prints are checks and gates.
+#![expect(clippy::disallowed_methods, reason = "a test lays out its own files and environment")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
