@@ -112,11 +112,16 @@ impl FileCache {
 
     /// The counters, but for those of the loads.
     pub(super) fn counters(&self) -> ConfigCounters {
+        let entries = self.parsed.as_ref().map_or(0, |parsed| {
+            // Else what was put in a moment ago is not counted yet.
+            parsed.run_pending_tasks();
+            parsed.entry_count()
+        });
         ConfigCounters {
             hits: self.hits.load(Relaxed),
             misses: self.misses.load(Relaxed),
             invalidations: self.invalidations.load(Relaxed),
-            entries: self.parsed.as_ref().map_or(0, Cache::entry_count),
+            entries,
             ..ConfigCounters::default()
         }
     }
@@ -149,9 +154,7 @@ impl FileCache {
             }
         };
         let hash = self.hasher.hash_one(&found.bytes);
-        if is_unfinished(&found, now)
-            && let Some(before) = self.before(&place, hash)
-        {
+        if let Some(before) = self.before(&place, &found, hash, now) {
             // Not noted, so that the next look reads it again.
             self.hits.fetch_add(1, Relaxed);
             return before;
@@ -200,10 +203,20 @@ impl FileCache {
         }
     }
 
-    /// What was found in a file the last time, if it was another text than that of the hash.
-    fn before<T: Send + Sync + 'static>(&self, place: &(Layer, Arc<Path>), hash: u64) -> Option<Arc<Read<T>>> {
-        match &self.looks().get(place)?.what {
-            What::Text(before, parsed) if *before != hash => typed(parsed.upgrade()?),
+    /// What was found in a file the last time, if it was another text and somebody seems to be writing the next one.
+    fn before<T: Send + Sync + 'static>(
+        &self,
+        place: &(Layer, Arc<Path>),
+        found: &Found,
+        hash: u64,
+        now: SystemTime,
+    ) -> Option<Arc<Read<T>>> {
+        let looks = self.looks();
+        let look = looks.get(place)?;
+        match &look.what {
+            What::Text(before, parsed) if *before != hash && is_unfinished(found, &look.stamp, now) => {
+                typed(parsed.upgrade()?)
+            }
             _ => None,
         }
     }
@@ -240,8 +253,8 @@ impl FileCache {
 }
 
 /// Whether somebody seems to be in the middle of saving the file: it was emptied a moment ago, to be written next.
-fn is_unfinished(found: &Found, now: SystemTime) -> bool {
-    found.bytes.is_empty() && found.stamp.is_fresh(now)
+fn is_unfinished(found: &Found, before: &Stamp, now: SystemTime) -> bool {
+    found.bytes.is_empty() && (found.stamp.is_fresh(now) || found.stamp.is_of(before))
 }
 
 fn typed<T: Send + Sync + 'static>(parsed: Parsed) -> Option<Arc<Read<T>>> {
@@ -366,6 +379,19 @@ mod tests {
         assert_eq!(desk.look().1, 5);
         desk.save("", 7);
         assert_eq!(desk.look().1, 0, "an empty file that stays so counts");
+    }
+
+    #[test]
+    fn a_file_that_is_just_being_emptied_and_has_its_old_times_still_is_not_empty() {
+        let desk = Desk::new(300);
+        desk.save("[agent]\nmax_steps = 3", 0);
+        let stamp = Stamp::of(&desk.path());
+        let now = SystemTime::now();
+        let emptied = |stamp: &Stamp| Found { bytes: Vec::new(), stamp: stamp.clone(), whole: true };
+        assert!(is_unfinished(&emptied(&stamp), &stamp, now));
+        // The same time of writing, but set afterwards.
+        desk.save("", 0);
+        assert!(!is_unfinished(&emptied(&Stamp::of(&desk.path())), &stamp, now));
     }
 
     #[test]

@@ -42,6 +42,13 @@ impl Stamp {
         look.duration_since(modified).is_ok_and(|age| age > step)
     }
 
+    /// Whether nothing has happened to the file since `before`, if its times are right. Systems shorten a file first and
+    /// note the time next: who looks in between sees a new length with old times.
+    pub(super) fn is_of(&self, before: &Self) -> bool {
+        let (Some(now), Some(before)) = (&self.0, &before.0) else { return false };
+        now.changed != 0 && (now.changed, now.device, now.inode) == (before.changed, before.device, before.inode)
+    }
+
     /// Whether the file was written a moment ago, so that whoever writes it may not have finished. Less than what a
     /// watcher waits before it looks.
     pub(super) fn is_fresh(&self, look: SystemTime) -> bool {

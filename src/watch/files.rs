@@ -162,23 +162,21 @@ impl Drop for FileWatch {
 }
 
 async fn follow(shared: Arc<Shared>, changed: Changed) {
+    let mut seen = 0;
     loop {
         let pace = match lock(&shared.arms).unwatched {
             None => None,
             Some(Unwatched::Remote) => Some(REMOTE_PACE),
             Some(_) => Some(PACE),
         };
-        let woken = shared.ear.woken.notified();
         match pace {
-            None => {
-                woken.await;
-                shared.ear.quiet().await;
-            }
+            None => shared.ear.quiet_after(seen).await,
             Some(pace) => tokio::select! {
-                () = woken => shared.ear.quiet().await,
+                () = shared.ear.quiet_after(seen) => {}
                 () = tokio::time::sleep(pace) => {}
             },
         }
+        seen = shared.ear.events.load(Ordering::Acquire);
         let (here, tell) = (shared.clone(), changed.clone());
         let look = tokio::task::spawn_blocking(move || {
             // First watch, then look: what happens after the look is heard.
@@ -198,8 +196,11 @@ impl Ear {
         self.woken.notify_one();
     }
 
-    /// Waits until nothing has happened for a while, but not for long.
-    async fn quiet(&self) {
+    /// Waits for an event after the first `seen`, and then until nothing has happened for a while, but not for long.
+    async fn quiet_after(&self, seen: u64) {
+        while self.events.load(Ordering::Acquire) == seen {
+            self.woken.notified().await;
+        }
         let begun = Instant::now();
         loop {
             let last = lock(&self.last).unwrap_or(begun);
