@@ -311,14 +311,14 @@ impl Recorder {
     /// Waits until everything recorded before has reached the system, at most this long; says whether it has. Blocks.
     pub fn flush(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
-        self.all().fold(true, |all, inner| inner.flush(until.saturating_duration_since(Instant::now())) && all)
+        self.all().fold(true, |all, inner| all & inner.flush(until.saturating_duration_since(Instant::now())))
     }
 
     /// Writes what waits and ends; what is recorded later is not. Waits for that at most this long, and says whether it
     /// was done. Blocks.
     pub fn close(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
-        self.all().fold(true, |all, inner| inner.close(until.saturating_duration_since(Instant::now())) && all)
+        self.all().fold(true, |all, inner| all & inner.close(until.saturating_duration_since(Instant::now())))
     }
 }
 
