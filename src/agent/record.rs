@@ -23,7 +23,7 @@ use crate::metrics::{Metrics, Op};
 use crate::paths::Roots;
 use crate::text::Encoding;
 use crate::trajectory::conversation::{Source, Teller};
-use crate::trajectory::record::{self, Event, FileOp, ProposedFile, Purpose, RootRecord, SizeRecord, Why};
+use crate::trajectory::record::{self, Event, FileOp, ProposedFile, Purpose, RootRecord, SizeRecord, TextId, Why};
 use crate::trajectory::recorder::{About, Recorder, Redact, RunRecorder, Settings};
 use crate::workspace::{StagedFile, StagedKind};
 
@@ -219,12 +219,42 @@ pub(super) fn us(time: Duration) -> u64 {
 pub struct Log {
     recorder: RunRecorder,
     teller: Arc<Mutex<Teller<Said>>>,
+    standing: Arc<Mutex<Option<Standing>>>,
+}
+
+/// What every request of a run begins with, once it has been told: spelling it out and naming it anew for each request
+/// took a quarter of the writer's time.
+#[derive(Debug)]
+struct Standing {
+    epoch: u64,
+    system: (Arc<str>, TextId),
+    tools: (Arc<[ToolSpec]>, TextId),
+}
+
+/// The names under which a request's instructions and tools are told, by `keep` where they are not what was told last.
+fn standing(
+    known: &Mutex<Option<Standing>>,
+    epoch: u64,
+    system: Arc<str>,
+    tools: Arc<[ToolSpec]>,
+    mut keep: impl FnMut(&str) -> TextId,
+) -> (TextId, TextId) {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let told = known.as_ref().filter(|told| {
+        told.epoch == epoch && Arc::ptr_eq(&told.system.0, &system) && Arc::ptr_eq(&told.tools.0, &tools)
+    });
+    if let Some(told) = told {
+        return (told.system.1.clone(), told.tools.1.clone());
+    }
+    let names = (keep(&system), keep(&spelled(&tools)));
+    *known = Some(Standing { epoch, system: (system, names.0.clone()), tools: (tools, names.1.clone()) });
+    names
 }
 
 impl Log {
     /// Tells this recorder.
     pub fn new(recorder: RunRecorder) -> Self {
-        Self { recorder, teller: Arc::default() }
+        Self { recorder, teller: Arc::default(), standing: Arc::default() }
     }
 
     /// Who is told.
@@ -323,18 +353,19 @@ impl Log {
         if !self.recorder.is_on() {
             return None;
         }
-        let (teller, origin) = (self.teller.clone(), origin.clone());
+        let (teller, known, origin) = (self.teller.clone(), self.standing.clone(), origin.clone());
         let (system, tools) = (request.system.clone(), request.tools.clone());
         let messages: Vec<Said> = request.messages.iter().cloned().map(Said).collect();
         let (max_output, temperature) = (request.max_output_tokens, request.temperature);
         self.recorder.later("request", 0, move |texts| {
             let messages = teller.lock().unwrap_or_else(PoisonError::into_inner).list(texts.epoch(), messages);
+            let (system, tools) = standing(&known, texts.epoch(), system, tools, |text| texts.keep(text));
             let request = record::Request {
                 step,
                 purpose,
                 model: origin.to_string(),
-                system: texts.keep(&system),
-                tools: texts.keep(&spelled(&tools)),
+                system,
+                tools,
                 messages,
                 max_output,
                 temperature,
