@@ -80,12 +80,14 @@ export function distrust(bench, model) {
     },
 
     async 'once it is trusted the folder may say what a folder may say, and no more'() {
-      await bench.view.getByRole('button', { name: 'Manage workspace trust' }).click();
+      await bench.view.getByRole('button', { name: 'Manage trust' }).click();
       await page.getByRole('button', { name: 'Trust', exact: true }).first().click();
       await bench.view.getByText('Restricted Mode').waitFor({ state: 'hidden' });
       await until('the server has started again', () => bench.log().split('] Server 0.').length > 2);
       await bench.says('small');
-      await bench.quickOpen('till.py');
+      await page.locator('.tab', { hasText: 'Workspace Trust' }).click();
+      await keys('Control+W');
+      await bench.lines.click();
       await bench.goTo(1);
       const menu = await bench.actions();
       await bench.pick(menu, 'Say moo');

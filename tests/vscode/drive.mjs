@@ -336,7 +336,10 @@ process.on('uncaughtException', async (error) => {
   await second?.stop();
   process.exit(1);
 });
-const { MEASURE } = process.env;
+// While one writes a step: STEPS is a pattern of those that are wanted, after the two that open all.
+const { MEASURE, STEPS } = process.env;
+const wanted = (name) => !STEPS || new RegExp(STEPS).test(name);
+for (const name of Object.keys(steps).slice(2)) if (!wanted(name)) delete steps[name];
 if (MEASURE) {
   const measured = await import('./measure.mjs');
   if (MEASURE !== 'all') for (const name of Object.keys(steps).slice(2)) delete steps[name];
@@ -347,7 +350,7 @@ asked += Object.keys(steps).length;
 await perform(() => bench, steps);
 await bench.stop();
 const benches = [bench];
-if (failed === 0 && (!MEASURE || MEASURE === 'all')) {
+if (failed === 0 && (!MEASURE || MEASURE === 'all') && wanted('distrust')) {
   second = await distrusting({ program: PROGRAM, editors: EDITORS, work: path.join(WORK, 'distrust'), vsix: path.join(WORK, 'bundled.vsix') }, model);
   benches.push(second);
   const more = distrust(second, model);

@@ -29,6 +29,8 @@ export function proposals({ bench, model, press, till: { LOOP, SUM, TILL } }) {
       await bench.quickOpen('till.py');
       await bench.shows('sum = 0');
       await bench.palette('View: Show Ropeway');
+      // It takes the keyboard when it is there.
+      await bench.view.getByLabel('Your instruction').click();
       await propose('One line, with a test');
       await card().locator('.chip.proposed').waitFor();
       await bench.shot('14-proposal');
@@ -72,7 +74,7 @@ export function proposals({ bench, model, press, till: { LOOP, SUM, TILL } }) {
       await keys('Control+S');
 
       await propose('And once more');
-      await card().getByRole('button', { name: 'Open the diff of shop.py' }).click();
+      await card().getByRole('button', { name: 'Open diff of shop.py' }).click();
       await page.locator('.tab.active', { hasText: 'shop.py' }).waitFor();
       await bench.shot('17-one-diff');
       await page.getByRole('button', { name: 'Accept Proposed Edit of This File' }).first().click();

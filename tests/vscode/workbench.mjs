@@ -94,6 +94,15 @@ export class Workbench {
 
   /** Changes the user's settings as a user does, and waits until the server has read them; `read` is the last of what the log says it read. */
   async settle(more, read) {
+    await this.set(more);
+    await until('the server reads the settings', () => {
+      const said = this.log().split('\n').findLast((line) => line.includes('reads the settings'));
+      return said?.endsWith(read);
+    });
+  }
+
+  /** Changes the user's settings as a user does. */
+  async set(more) {
     await this.palette('Preferences: Open User Settings (JSON)');
     await this.page.locator('.tab.active[data-resource-name="settings.json"]').waitFor();
     await this.lines.click();
@@ -102,10 +111,6 @@ export class Workbench {
     await this.page.keyboard.press('Control+S');
     await this.page.locator('.tab.active[data-resource-name="settings.json"]:not(.dirty)').waitFor();
     await this.page.keyboard.press('Control+W');
-    await until('the server reads the settings', () => {
-      const said = this.log().split('\n').findLast((line) => line.includes('reads the settings'));
-      return said?.endsWith(read);
-    });
   }
 
   /** The extension's log. */

@@ -120,7 +120,9 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
     for (const { uri, diff } of files) {
       const at = vscode.Uri.parse(uri);
       const right = await this.propose(run, uri, diff);
-      if (right) resources.push([at, await this.present(at), right]);
+      // The text as it was: with the file itself on the left the editor of many diffs would ask to save what it accepted.
+      const left = right?.with({ query: `${run.id}/before` });
+      if (left && right) resources.push([at, left, right]);
     }
     const only = files[0];
     if (only && (files.length === 1 || resources.length === 0)) return this.showDiff(run, only.uri);
@@ -142,8 +144,9 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
         const uri = this.sources.get(input.modified.toString());
         return input.modified.query === run.id && uri !== undefined && uris.includes(uri);
       }
-      // The editor of many diffs has no input that an extension may see.
-      return input === undefined && tab.label === allTitle(run) && waiting(run).length === 0;
+      // What the editor of many diffs shows is not for extensions to see; it is known by its name.
+      const many = !(input instanceof vscode.TabInputText) && tab.label.startsWith(allTitle(run));
+      return many && waiting(run).length === 0;
     };
     const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs).filter(over);
     if (tabs.length > 0) await vscode.window.tabGroups.close(tabs, true);
@@ -168,6 +171,7 @@ export class Edits implements vscode.Disposable, vscode.TextDocumentContentProvi
     const right = vscode.Uri.from({ scheme: PROPOSED, path: at.path, query: run.id });
     try {
       this.proposed.set(right.toString(), patched(text, diff));
+      this.proposed.set(right.with({ query: `${run.id}/before` }).toString(), text);
       this.sources.set(right.toString(), uri);
     } catch (error) {
       if (error instanceof Misfit) return undefined;

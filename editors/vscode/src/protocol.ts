@@ -155,8 +155,9 @@ export interface Ask {
 
 /** What went wrong and what to do about it, in whole sentences. */
 export function advice({ message, hint }: NonNullable<Outcome['error']>): string {
-  const sentence = (text: string): string => (text ? `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, '')}.` : '');
-  return [message, hint].map(sentence).filter((said) => said !== '').join(' ');
+  // A message may begin with a provider's name, which is spelled as its user did.
+  const advised = hint.charAt(0).toUpperCase() + hint.slice(1);
+  return [message, advised].filter((said) => said !== '').map((said) => `${said.replace(/\.$/, '')}.`).join(' ');
 }
 
 /** Actions that mean nothing without an instruction; the client asks for it. */

@@ -84,7 +84,8 @@ export class StatusBar implements vscode.Disposable {
   private hover(message: string, broken: boolean): vscode.MarkdownString {
     const text = new vscode.MarkdownString(undefined, true);
     text.isTrusted = { enabledCommands: ['ropeway.menu', 'ropeway.view.focus', 'ropeway.restart', 'ropeway.showLog', 'workbench.trust.manage'] };
-    if (message) text.appendText(message).appendMarkdown('\n\n');
+    // `appendText` would make every space one at which no line may break.
+    if (message) text.appendMarkdown(`${cell(message)}\n\n`);
     if (this.status) {
       text.appendMarkdown('| | |\n| :-- | :-- |\n');
       for (const [name, value] of readout(this.status)) text.appendMarkdown(`| ${cell(name)} | ${cell(value)} |\n`);

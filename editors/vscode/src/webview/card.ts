@@ -7,7 +7,8 @@ import { allCalls, bars, peak, tally, waiting, type Call, type Piece, type Run }
 import { count, dollars, duration, shortModel } from '../numbers';
 import { advice, type DumpedMessage } from '../protocol';
 import { question } from './ask';
-import { button, diffLines, h, render, setText } from './dom';
+import { button, diffLines, h, render, setText, spans } from './dom';
+import { inline } from './markdown';
 
 export type Send = (message: object) => void;
 
@@ -50,7 +51,7 @@ function fileName(uri: string): string {
 export class Card {
   readonly root: HTMLElement;
   private readonly clock = h('span', { class: 'clock' });
-  private readonly title = h('h3', { class: 'title' });
+  private readonly title = h('h2', { class: 'title' });
   private readonly prompt = h('p', { class: 'prompt' });
   private readonly body = h('div', { class: 'body' });
   private readonly staged = h('div', { class: 'staged' });
@@ -223,7 +224,7 @@ export class Card {
         { class: 'buttons' },
         waits && decide('Accept', 'accept'),
         waits && decide('Reject', 'reject'),
-        button('Open diff', openDiff, 'link', `Open the diff of ${name}`),
+        button('Open diff', openDiff, 'link', `Open diff of ${name}`),
       );
       const root = known?.root ?? h('details', { class: 'diff', attrs: { open: '' } });
       root.replaceChildren(summary, diffLines(diff), buttons);
@@ -251,7 +252,7 @@ export class Card {
     }
     if (outcome.error) {
       const { code, message, hint } = outcome.error;
-      foot.append(h('p', { class: 'error', attrs: { role: 'alert' } }, advice({ code, message, hint: '' }), h('br'), h('span', { class: 'mend' }, advice({ code, message: hint, hint: '' }))));
+      foot.append(h('p', { class: 'error', attrs: { role: 'alert' } }, advice({ code, message, hint: '' }), h('br'), h('span', { class: 'mend' }, ...spans(inline(advice({ code, message: '', hint }))))));
       if (code === 'auth' || code === 'config') {
         foot.append(h('div', { class: 'buttons' }, this.command('Set API key', 'setKey'), this.command('Select model', 'selectModel')));
       }

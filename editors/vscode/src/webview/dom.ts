@@ -33,7 +33,8 @@ export function setText(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function spans(parts: readonly Inline[]): Node[] {
+/** Text with its code and stress. */
+export function spans(parts: readonly Inline[]): Node[] {
   return parts.map(({ kind, text }) =>
     kind === 'text' ? document.createTextNode(text) : h(kind === 'code' ? 'code' : kind, {}, text),
   );
@@ -46,7 +47,7 @@ function element(block: Block): HTMLElement {
       return h('pre', { class: 'code', attrs }, block.text);
     }
     case 'heading':
-      return h('h4', {}, ...spans(block.inline));
+      return h('h3', {}, ...spans(block.inline));
     case 'item': {
       const marker = h('span', { class: 'marker' }, block.marker);
       return h('div', { class: `item depth-${block.depth}` }, marker, h('span', {}, ...spans(block.inline)));

@@ -48,7 +48,7 @@ let framed = false;
 const threads = h('select', { class: 'threads', attrs: { 'aria-label': 'Conversation' }, on: { change: chooseThread } });
 const state = h('div', { class: 'state' });
 const spoken = h('div', { class: 'spoken', attrs: { role: 'status', 'aria-live': 'polite' } });
-const log = h('main', {
+const log = h('div', {
   class: 'log',
   attrs: { role: 'log', 'aria-label': 'Conversation', 'aria-live': 'off', tabindex: '0' },
 });
@@ -57,17 +57,20 @@ const past = h('div', { class: 'past' });
 const asks = h('section', { class: 'asks', attrs: { 'aria-live': 'assertive' } });
 const box = h('textarea', { attrs: { rows: '2', 'aria-label': 'Your instruction' }, on: { keydown: typed, input: grow } });
 const sendButton = button('Send', submit, 'primary', 'Send the instruction');
-const cancelButton = button('Cancel run', () => { send({ type: 'cancel' }); }, 'secondary', 'Cancel what runs');
+const cancelButton = button('Cancel run', () => { send({ type: 'cancel' }); }, 'secondary');
 const compose = h('div', { class: 'compose' }, box, h('div', { class: 'buttons' }, cancelButton, sendButton));
 log.append(hint, past);
 const restricted = h(
   'div',
   { class: 'restricted', attrs: { role: 'note' } },
   h('span', {}, 'Restricted Mode: no commands are run here.'),
-  button('Manage trust', command('manageTrust'), 'link', 'Manage workspace trust'),
+  button('Manage trust', command('manageTrust'), 'link', 'Manage trust of this folder'),
 );
 restricted.hidden = true;
-document.body.append(h('header', { class: 'top' }, threads, state), restricted, log, asks, compose, spoken);
+document.body.append(
+  h('header', { class: 'top' }, h('h1', { class: 'spoken' }, 'Ropeway'), threads, state),
+  h('main', {}, restricted, log, asks, compose, spoken),
+);
 
 /** The name a conversation goes by: its thread, or the run itself until its thread is known. */
 function threadOf(run: Run): string {
