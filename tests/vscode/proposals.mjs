@@ -16,7 +16,7 @@ export function proposals({ bench, model, press, till: { LOOP, SUM, TILL } }) {
     first.text('`total` in one line, a test for it, and the shop says what it is.');
     first.call('edit_file', { path: 'till.py', old_string: LOOP, new_string: SUM });
     first.call('edit_file', { path: 'shop.py', old_string: 'print(receipt([]))', new_string: 'print("The shop: " + receipt([]))' });
-    first.call('create_file', { path: 'test_till.py', text: 'from till import total\n\n\ndef test_nothing_costs_nothing():\n    assert total([]) == 0\n' });
+    first.call('create_file', { path: 'checks.py', text: 'from till import total\n\n\ndef test_nothing_costs_nothing():\n    assert total([]) == 0\n' });
     first.end();
     (await model.next()).text('Three files.').end();
     await page.locator('.multiDiffEditor .monaco-diff-editor').first().waitFor();
@@ -43,7 +43,7 @@ export function proposals({ bench, model, press, till: { LOOP, SUM, TILL } }) {
       await card().locator('.chip.applied').waitFor();
       await page.locator('.tab', { hasText: 'proposed' }).waitFor({ state: 'detached' });
       // A file that was made stands open, to be saved.
-      await page.locator('.tab[data-resource-name="test_till.py"]').click();
+      await page.locator('.tab[data-resource-name="checks.py"]').click();
       await bench.shows('test_nothing_costs_nothing');
       await bench.quickOpen('shop.py');
       await bench.shows('The shop', false);
@@ -62,7 +62,7 @@ export function proposals({ bench, model, press, till: { LOOP, SUM, TILL } }) {
       await list.waitFor();
       await bench.shot('16-choose');
       // All are ticked: none, then the second.
-      for (const name of ['shop.py', 'test_till.py']) await list.locator('.monaco-list-row', { hasText: name }).locator('.quick-input-list-checkbox, .monaco-checkbox, input').first().click();
+      for (const name of ['shop.py', 'checks.py']) await list.locator('.monaco-list-row', { hasText: name }).locator('.quick-input-list-checkbox, .monaco-checkbox, input').first().click();
       await keys('Enter');
       await card().locator('.chip.applied').waitFor();
       await bench.quickOpen('till.py');
