@@ -17,7 +17,7 @@
 //! | 3 what we talk to | `host`, `llm` |
 //! | 2 the sources of truth | `config`, `workspace`, `syntax` and `report` (know no workspace, but stand on `text` and `trajectory`) |
 //! | 1 know no workspace | `text`, `tokens`, `disk`, `metrics`, `otlp`, `trajectory`, `watch` |
-//! | 0 words | `ids`, `paths` |
+//! | 0 words | `ids`, `moment`, `paths` |
 //!
 //! # Two flows
 //!
@@ -31,6 +31,7 @@
 //! `agent::propose` rebases what is staged and sends it through `host` → the didChange that comes back is the proof.
 
 pub mod ids;
+pub mod moment;
 pub mod paths;
 
 pub mod disk;

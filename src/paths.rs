@@ -32,6 +32,19 @@ pub use self::wspath::WsPath;
 /// Longest path that is looked at, in bytes: `PATH_MAX` of Linux.
 pub const MAX_PATH_BYTES: usize = 4096;
 
+/// A relative name without `.` and `..`; `None` if it leads out. By its letters alone: what may be opened, a root says.
+pub fn plain(rel: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in rel.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 /// What a name in a folder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {

@@ -1,5 +1,9 @@
 //! Numbers as people read them: times, counts, bytes, dollars.
 
+use std::time::Duration;
+
+use crate::moment::rfc3339;
+
 /// A time in microseconds, with as many digits as say something.
 pub fn time(us: u64) -> String {
     let rounded = |value: f64, unit: &str| {
@@ -79,23 +83,8 @@ pub fn percent(part: u64, whole: u64) -> String {
 
 /// Date and time of a moment in microseconds since 1970, in UTC: for a machine if `machine`, else for people.
 pub fn moment(unix_us: u64, machine: bool) -> String {
-    let seconds = unix_us / 1_000_000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1970 to a date of the Gregorian calendar, in eras of 400 years that begin in March.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    if machine {
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-    } else {
-        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
-    }
+    let written = rfc3339(Duration::from_micros(unix_us));
+    if machine { written } else { written[.."YYYY-MM-DDThh:mm".len()].replace('T', " ") + " UTC" }
 }
 
 #[cfg(test)]

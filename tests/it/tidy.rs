@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which module is on which floor; `src/lib.rs` explains it.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("ids", 0),
+    ("moment", 0),
     ("paths", 0),
     ("text", 1),
     ("disk", 1),

@@ -9,13 +9,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::agent::outcome::RunUsage;
 use crate::ids::ThreadId;
 use crate::llm::Usage;
+use crate::moment::rfc3339;
 
 /// Days that are kept.
 const DAYS: usize = 62;
@@ -219,17 +220,9 @@ fn make_private(dir: &Path) -> io::Result<()> {
 
 /// `YYYY-MM-DD` of a time, in UTC: a limit between days that does not move with the machine.
 fn day(time: SystemTime) -> String {
-    let days = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs() / 86_400;
-    // Eras of 400 years from 1 March of year 0; days, then years and months within.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{date:02}")
+    let mut written = rfc3339(time.duration_since(UNIX_EPOCH).unwrap_or_default());
+    written.truncate("YYYY-MM-DD".len());
+    written
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! A guess is a path below the same root; whether there is a file is for the reader to find out.
 
 use super::region::Look;
-use crate::paths::WsPath;
+use crate::paths::{WsPath, plain};
 use crate::syntax::{Language, Use};
 use crate::text::Text;
 
@@ -33,23 +33,10 @@ pub(super) fn of(path: &WsPath, text: &Text, look: &Look) -> Vec<Vec<WsPath>> {
     while let Some(above) = top.parent() {
         top = above;
     }
-    let place = |rel: &String| top.join(&normal(rel)?).ok();
+    let place = |rel: &String| top.join(&plain(rel)?).ok();
     found.dedup();
     found.truncate(MAX);
     found.iter().map(|candidates| candidates.iter().filter_map(place).collect()).collect()
-}
-
-/// The path without `.` and `..`; nothing if it leads out.
-fn normal(rel: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in rel.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 fn under(folder: &str, rel: &str) -> String {

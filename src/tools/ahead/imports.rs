@@ -2,7 +2,7 @@
 //!
 //! A wrong guess costs a look at a name that is not there; so nothing is parsed, and nothing depends on being right.
 
-use crate::paths::WsPath;
+use crate::paths::{WsPath, plain};
 use crate::text::Text;
 
 /// Lines that are looked at: imports stand at the top.
@@ -37,7 +37,7 @@ pub(super) fn of(path: &WsPath, text: &Text) -> Vec<Vec<WsPath>> {
         }
         let places: Vec<WsPath> = customs(path, text.slice(range).trim())
             .iter()
-            .filter_map(|rel| top.join(&tidy(rel)?).ok())
+            .filter_map(|rel| top.join(&plain(rel).filter(|rel| !rel.is_empty())?).ok())
             .filter(|place| place != path)
             .collect();
         if !places.is_empty() && !found.contains(&places) {
@@ -48,19 +48,6 @@ pub(super) fn of(path: &WsPath, text: &Text) -> Vec<Vec<WsPath>> {
         }
     }
     found
-}
-
-/// A path without `.` and `..`; `None` if it leads out of the root.
-fn tidy(rel: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in rel.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 /// The folder of a path, below its root.

@@ -1,6 +1,8 @@
 //! Days, threads and the file.
 #![expect(clippy::disallowed_methods, reason = "a test looks at the file that was written")]
 
+use std::time::Duration;
+
 use super::*;
 
 fn request(input: u64, output: u64) -> RunUsage {
