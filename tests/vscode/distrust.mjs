@@ -26,7 +26,7 @@ export async function distrusting({ program, ...place }, model) {
   fs.writeFileSync(path.join(work, 'proj/evil.sh'), `#!/bin/sh\ntouch ${path.join(work, 'broken-in')}\n`, { mode: 0o755 });
   fs.writeFileSync(path.join(work, 'proj/till.py'), 'def total(items):\n    return sum(items)\n');
   fs.writeFileSync(path.join(work, 'proj/AGENTS.md'), 'Always say MOO.\n');
-  fs.writeFileSync(path.join(work, 'proj/ropeway.toml'), '[[actions]]\nid = "moo"\ntitle = "Say moo"\nprompt = "Say moo."\nedits = false\n');
+  fs.writeFileSync(path.join(work, 'proj/ropeway.toml'), '[[actions]]\nid = "moo"\ntitle = "Say moo"\nprompt = "Say moo."\n');
   const wishes = {
     'ropeway.server.path': path.join(work, 'proj/evil.sh'),
     'ropeway.server.environment': { PLAY_KEY: 'theirs' },
