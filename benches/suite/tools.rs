@@ -135,7 +135,7 @@ fn peer(
     mixed: &[Call],
     (python, tree, files): (&OsStr, &Path, &[PathBuf]),
 ) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/suite/tunacode.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/suite/mixed_batch.py");
     let mut command = Command::new(python);
     command.arg(script).arg(tree).arg("3").args(files).stderr(Stdio::null());
     let output = command.output().expect("the Python that TUNACODE names runs");

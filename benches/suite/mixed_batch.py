@@ -1,6 +1,6 @@
 """tunacode's own tools on the mixed batch of `tools.rs`, in the process that has them, by its own parallel mode.
 
-tunacode.py TREE ROUNDS FILE…   (by a Python that has tunacode-cli 0.1.21; FILE: the files to read, whole paths)
+mixed_batch.py TREE ROUNDS FILE…   (by a Python that has tunacode-cli 0.1.21; FILE: the files to read, whole paths)
 Prints the milliseconds of each round as a JSON list; the first round warms its caches and is left out.
 """
 
