@@ -211,8 +211,10 @@ fn one_pass_opens_each_file_once_for_all_and_large_ones_give_what_they_give_alon
     for threads in [1, 4] {
         opened.store(0, Ordering::Relaxed);
         assert_eq!(pass(&queries, threads), alone);
-        // The second is too large to be held, so each opens it for itself.
-        assert_eq!(opened.load(Ordering::Relaxed), list.len() + queries.len());
+        // The second is too large to be held, so each opens it for itself; but for the one that wants a single match, if
+        // it has that already.
+        let opened = opened.load(Ordering::Relaxed) - list.len();
+        assert!(opened == queries.len() || opened == queries.len() - 1, "{opened}");
     }
 }
 
