@@ -169,10 +169,16 @@ fn an_editor_that_skips_a_stale_edit_and_says_it_applied_it_gets_a_rebased_one()
     assert_eq!(bench.editor.text(&uri), format!("// typed\n// typed\n{}", CODE.replace("-=", "+=")));
 }
 
+/// A clock that need not wait runs ahead of the model, too.
+fn patient() -> Value {
+    json!({"providers": {"test": {"timeouts": {
+        "connect_ms": 3_600_000, "first_byte_ms": 3_600_000, "idle_ms": 3_600_000}}}})
+}
+
 #[test]
 fn an_editor_that_never_takes_the_edit_is_asked_three_times_and_told_why() {
     for applies in [Applies::Refuse, Applies::Error, Applies::Claim] {
-        let mut bench = Bench::start(&[("a.rs", CODE)], json!({}), |setup| setup.applies(applies).without_waiting());
+        let mut bench = Bench::start(&[("a.rs", CODE)], patient(), |setup| setup.applies(applies).without_waiting());
         let uri = bench.open("a.rs");
         let asked = std::rc::Rc::new(std::cell::Cell::new(0));
         let count = asked.clone();
@@ -191,7 +197,7 @@ fn an_editor_that_never_takes_the_edit_is_asked_three_times_and_told_why() {
 
 #[test]
 fn an_edit_that_shows_only_after_it_was_given_up_counts_as_applied() {
-    let mut bench = Bench::start(&[("a.rs", CODE)], json!({}), |setup| setup.applies(Applies::Claim).without_waiting());
+    let mut bench = Bench::start(&[("a.rs", CODE)], patient(), |setup| setup.applies(Applies::Claim).without_waiting());
     let uri = bench.open("a.rs");
     let (shown, mut asked) = (uri.clone(), 0);
     bench.editor.on_message(move |editor, message| {
