@@ -204,12 +204,12 @@ fn play(steps: &[Vec<Call>], disabled: &[&str]) -> Sum {
         model.event(json!({}), Some("tool_calls"));
         model.end_with(tokens, cached);
     }
-    sum.prepared = prepared(&mut server);
     let edited = steps.iter().flatten().any(|call| call.needs.is_some());
     if edited {
         let (request, _) = server.wait(|message| message["method"] == "workspace/applyEdit");
         sum.edits = request["params"]["edit"].to_string().replace(&root.display().to_string(), "");
     }
+    sum.prepared = prepared(&mut server);
     sum
 }
 

@@ -106,7 +106,7 @@ fn lateness(report: &mut Report, texts: &[Arc<str>]) {
         probe(&runtime, Held::of(async move { drop(counter.count(Encoding::O200k, texts).await) }))
     };
     let first = begun.elapsed();
-    let mut rest = probe(&runtime, Held::of(tokio::time::sleep(first)));
+    let mut rest = probe(&runtime, resting(first));
     tell(report, "the tables made and 10 MB counted", &made, &rest);
     let mut later = Watched::default();
     for turn in 0..TURNS {
@@ -122,9 +122,15 @@ fn lateness(report: &mut Report, texts: &[Arc<str>]) {
                 }
             }),
         ));
-        rest.add(probe(&runtime, Held::of(tokio::time::sleep(begun.elapsed()))));
+        rest.add(probe(&runtime, resting(begun.elapsed())));
     }
     tell(report, &format!("{TURNS} × 10 MB counted"), &later, &rest);
+}
+
+/// Nothing, for so long.
+fn resting(time: Duration) -> Held<impl Future<Output = ()> + Send + 'static> {
+    // The timer is made where there is a runtime.
+    Held::of(async move { tokio::time::sleep(time).await })
 }
 
 /// Times that the corpus is counted, with as many rests between.
