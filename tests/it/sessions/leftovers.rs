@@ -208,7 +208,9 @@ fn a_killed_server_loses_no_edit_that_it_had_staged() {
     it.bench.editor.type_at(&uri, 0, "// Typed.\n");
     it.bench.event(&run, "toolFinished");
     let recorded = |it: &Recorded| {
-        it.find_records(&run).is_some_and(|file| std::fs::read_to_string(file).unwrap().contains("Typed."))
+        // Both, in whatever order they came.
+        let has = |text: String| text.contains("Typed.") && text.contains("\"kind\":\"staged\"");
+        it.find_records(&run).is_some_and(|file| has(std::fs::read_to_string(file).unwrap()))
     };
     while !recorded(&it) {
         std::thread::yield_now();
