@@ -119,13 +119,18 @@ export function looks({ bench, model }) {
   steps['a conversation of an earlier session is read again, and goes on'] = async () => {
     await bench.palette('Ropeway: Restart Server');
     await bench.says('small');
-    // A page that is loaded anew is a new session of everything.
+    // A page that is loaded anew is a new session of everything. Editors that were closed just before are open again, the
+    // walkthrough with a page of its own among them.
+    await bench.palette('File: Save All');
     await bench.open();
     await bench.says('small');
+    await bench.palette('View: Close All Editors');
+    await page.locator('.tabs-container .tab').first().waitFor({ state: 'detached' });
     await bench.palette('View: Show Ropeway');
     const threads = bench.view.getByRole('combobox', { name: 'Conversation' });
-    await threads.locator('option', { hasText: 'Earlier: ' }).first().waitFor({ state: 'attached' });
-    const option = threads.locator('option', { hasText: 'Is there a test' }).first();
+    // The one that was used last comes first.
+    const option = threads.locator('option', { hasText: 'Earlier: ' }).first();
+    await option.waitFor({ state: 'attached' });
     await threads.selectOption(await option.getAttribute('value'));
     await bench.view.getByText('I do not know whether it passes.').waitFor();
     await bench.shot('23-earlier');
