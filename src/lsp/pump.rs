@@ -224,10 +224,14 @@ impl Dispatcher {
             method: request.method().to_owned(),
             panicked: Arc::clone(&self.panicked),
         };
+        // Before the first poll: what that hands to another thread may look at the count before the poll is over.
+        self.session.calls.fetch_add(1, Ordering::Relaxed);
         match self.poll_once(request) {
-            Ok(done) => finish.with(done),
+            Ok(done) => {
+                self.session.calls.fetch_sub(1, Ordering::Relaxed);
+                finish.with(done);
+            }
             Err(waiting) => {
-                self.session.calls.fetch_add(1, Ordering::Relaxed);
                 self.session.runtime.spawn(async move {
                     let done = waiting.await;
                     finish.session.calls.fetch_sub(1, Ordering::Relaxed);

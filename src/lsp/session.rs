@@ -85,7 +85,7 @@ pub struct Session {
     pub(super) seat: Seat,
     client: OnceLock<Client>,
     shut_down: AtomicBool,
-    /// Calls of the client that wait for something.
+    /// Calls of the client that are not done.
     pub(super) calls: AtomicUsize,
 }
 
@@ -130,7 +130,7 @@ impl Session {
         self.shut_down.load(Ordering::Acquire)
     }
 
-    /// Requests of the client that have no answer yet, because their work waits for something.
+    /// Calls of the client that are not done yet: the one in hand, and those whose work waits for something.
     pub fn waiting(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }

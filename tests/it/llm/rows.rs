@@ -46,7 +46,8 @@ async fn play(protocol: Protocol, row: &Row) {
             let waits = notices.waits();
             match wait {
                 Some(wait) => assert_eq!(waits, [*wait], "{what}"),
-                None => assert!(waits.len() == 1 && (1..=500).contains(&waits[0]), "{waits:?}: {what}"),
+                // Any part of half a second: now and then less than a millisecond of it.
+                None => assert!(waits.len() == 1 && waits[0] <= 500, "{waits:?}: {what}"),
             }
             let bodies: Vec<_> = model.requests().into_iter().map(|request| request.bytes).collect();
             assert!(bodies.len() == 2 && bodies[0] == bodies[1], "{what}");
