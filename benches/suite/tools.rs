@@ -152,10 +152,10 @@ impl Desk {
         ms(begun.elapsed())
     }
 
-    fn submission(&self, planned: Planned) -> Submission {
+    fn submission(&self, tool: &str, planned: Planned) -> Submission {
         Submission {
             run: self.context.run.clone(),
-            tool: Arc::from("bench"),
+            tool: Arc::from(tool),
             planned,
             deadline: Duration::from_secs(60),
             cancel: Cancel::new(),
@@ -166,9 +166,9 @@ impl Desk {
 
     /// Plans and runs calls as one response of a model would have them.
     fn batch(&self, scheduler: &Scheduler, calls: &[Call]) {
-        let plan = |(tool, arguments): &Call| {
-            let tool = self.tools.get(tool).expect("a tool");
-            tool.plan(&self.context, &arguments.to_string()).expect("good arguments")
+        let plan = |(name, arguments): &Call| {
+            let tool = self.tools.get(name).expect("a tool");
+            (*name, tool.plan(&self.context, &arguments.to_string()).expect("good arguments"))
         };
         self.all(scheduler, calls.iter().map(plan));
     }
@@ -176,17 +176,19 @@ impl Desk {
     fn slow(&self, scheduler: &Scheduler, count: usize) {
         let top = self.context.workspace.roots().tops().remove(0);
         let planned = (0..count).map(|_| {
-            Planned::blocking(Effect::reads(Scope::Tree(top.clone())), String::new(), |_| {
+            let slept = Planned::blocking(Effect::reads(Scope::Tree(top.clone())), String::new(), |_| {
                 std::thread::sleep(SLOW);
                 Err(ropeway::tools::ToolError::for_model("slept"))
-            })
+            });
+            ("slow", slept)
         });
         self.all(scheduler, planned);
     }
 
-    fn all(&self, scheduler: &Scheduler, planned: impl Iterator<Item = Planned>) {
+    fn all(&self, scheduler: &Scheduler, planned: impl Iterator<Item = (&'static str, Planned)>) {
         let wait = async {
-            let tickets: Vec<_> = planned.map(|planned| scheduler.submit(self.submission(planned))).collect();
+            let tickets: Vec<_> =
+                planned.map(|(tool, planned)| scheduler.submit(self.submission(tool, planned))).collect();
             for ticket in tickets {
                 std::hint::black_box(ticket.await);
             }

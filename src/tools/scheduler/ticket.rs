@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::super::tool::{Cancel, ToolError};
+use super::hands::MOMENT;
 use super::queue::{Class, Key, Left};
 use super::work::Job;
 use super::{Ended, Finished, Shared, seconds};
@@ -109,6 +110,7 @@ struct Open {
     deadline: Duration,
     runtime: Handle,
     cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Fires after a [`MOMENT`], then at the deadline.
     timer: Option<Pin<Box<Sleep>>>,
     answered: bool,
 }
@@ -226,10 +228,17 @@ impl Open {
             return self.settle(shared, finished);
         }
         let Some(since) = since else { return Poll::Pending };
-        let until = since + self.deadline;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let (moment, until) = (since + MOMENT, since + self.deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(moment)));
         if timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
+        }
+        if timer.deadline() == moment && moment != until {
+            shared.hurry(&self.runtime);
+            timer.as_mut().reset(until);
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
         }
         let text = format!("stopped after {}, the limit of one call: ask for less", seconds(self.deadline));
         let finished = self.stopped(since, (Err(ToolError::ForModel(text)), Ended::TimedOut));

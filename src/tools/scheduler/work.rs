@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::cache::{Memo, Results, Upset};
 use super::super::tool::{Cancel, ToolError, ToolResult, Work};
-use super::hands::{Bench, Call, MOMENT};
+use super::hands::Bench;
 use super::queue::{Class, Key, Left};
 use super::ticket::{Cell, cancelled, never_began};
 use super::{Begun, Ended, Finished, Shared};
@@ -139,28 +139,32 @@ impl Shift {
 /// by work.
 struct Hand {
     shared: Arc<Shared>,
-    call: Call,
     came: bool,
 }
 
 impl Hand {
     /// Works for as long as there is something to do.
     fn work(mut self, runtime: &Handle) {
-        if self.call == Call::Late {
-            std::thread::sleep(MOMENT);
-        }
         self.came = true;
         let shared = &self.shared;
-        shared.bench().come(self.call);
+        shared.bench().come();
+        let mut took = None;
         loop {
             let (shift, call) = {
                 let mut bench = shared.bench();
+                if let Some((tool, time)) = took.take() {
+                    bench.took(&tool, time);
+                }
                 let shift = bench.take();
                 (shift, bench.call())
             };
-            shared.send_for(call, runtime);
+            if call {
+                shared.send_for(runtime);
+            }
             let Some(shift) = shift else { return };
+            let (tool, begun) = (shift.running.tool.clone(), Instant::now());
             shift.work();
+            took = Some((tool, begun.elapsed()));
             shared.begin_all();
         }
     }
@@ -169,7 +173,7 @@ impl Hand {
 impl Drop for Hand {
     fn drop(&mut self) {
         if !self.came {
-            let left = self.shared.bench().give_up(self.call);
+            let left = self.shared.bench().give_up();
             drop(left);
         }
     }
@@ -178,9 +182,22 @@ impl Drop for Hand {
 impl Shared {
     /// Starts every call that can start.
     pub(super) fn advance(self: &Arc<Self>) {
-        if let Some(runtime) = self.begin_all() {
-            let call = self.bench().call();
-            self.send_for(call, &runtime);
+        if let Some(runtime) = self.begin_all()
+            && self.bench().call()
+        {
+            self.send_for(&runtime);
+        }
+    }
+
+    /// A call has run for a moment: work that nobody has taken by now will not wait for whoever is at it.
+    pub(super) fn hurry(self: &Arc<Self>, runtime: &Handle) {
+        let call = {
+            let mut bench = self.bench();
+            bench.hurry();
+            bench.call()
+        };
+        if call {
+            self.send_for(runtime);
         }
     }
 
@@ -189,14 +206,14 @@ impl Shared {
         let mut runtime = None;
         while let Some(shift) = self.next_shift() {
             runtime = Some(shift.runtime.clone());
-            self.bench().put(shift);
+            let tool = shift.running.tool.clone();
+            self.bench().put(&tool, shift);
         }
         runtime
     }
 
-    fn send_for(self: &Arc<Self>, call: Option<Call>, runtime: &Handle) {
-        let Some(call) = call else { return };
-        let (hand, inner) = (Hand { shared: self.clone(), call, came: false }, runtime.clone());
+    fn send_for(self: &Arc<Self>, runtime: &Handle) {
+        let (hand, inner) = (Hand { shared: self.clone(), came: false }, runtime.clone());
         runtime.spawn_blocking(move || hand.work(&inner));
     }
 
