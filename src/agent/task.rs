@@ -222,6 +222,7 @@ impl Task {
     }
 
     async fn finish(&self, ended: Ended, events: &Events) -> (Outcome, Vec<WsPath>) {
+        self.services.ledger.flush();
         let since = self.services.metrics.begin(Op::Propose);
         let Ended { error, cancelled, answer, steps, usage, timing } = ended;
         let status = if cancelled { Status::Cancelled } else { Status::Failed };

@@ -1,7 +1,8 @@
 //! What was spent, beyond one run: by thread for as long as the server lives, by day (UTC) for good.
 //!
 //! The days stand in one small file of the state directory, which all servers of a user share: each adds what it spent
-//! under a lock, and replaces the file in one step. It is never larger than its last [`DAYS`] days.
+//! under a lock, and replaces the file in one step. It is never larger than its last [`DAYS`] days, and is written at
+//! most once [`EVERY`] second and at the end of a run: each time a disk is waited for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -9,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ use crate::moment::rfc3339;
 
 /// Days that are kept.
 const DAYS: usize = 62;
+/// The least time from one writing to the next while a run goes on.
+const EVERY: Duration = Duration::from_secs(1);
 /// Largest file that is read.
 const LARGEST: u64 = 64 << 10;
 /// Threads that are remembered.
@@ -61,6 +64,8 @@ struct State {
     written: Option<(String, RunUsage)>,
     threads: VecDeque<(ThreadId, OfThread)>,
     last: Option<RunUsage>,
+    /// When the file was written last.
+    wrote: Option<Instant>,
 }
 
 /// The sums of a server.
@@ -84,9 +89,10 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what a request came to, and of which state of the thread that is if it was one of its steps. The file is written a moment later, on a blocking thread.
+    /// Notes what a request came to, and of which state of the thread that is if it was one of its steps. The file is
+    /// written within a second, on a blocking thread.
     pub fn add(self: &Arc<Self>, thread: &ThreadId, request: &RunUsage, reported: impl Into<Option<Reported>>) {
-        {
+        let rest = {
             let mut state = self.state();
             state.pending.entry(day(SystemTime::now())).or_default().merge(request);
             state.last = Some(*request);
@@ -101,16 +107,29 @@ impl Ledger {
             if state.threads.len() > THREADS {
                 state.threads.pop_front();
             }
-        }
+            state.wrote.map_or(Duration::ZERO, |wrote| EVERY.saturating_sub(wrote.elapsed()))
+        };
         if self.dir.is_some()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
             && !self.writing.swap(true, SeqCst)
         {
             let this = self.clone();
-            runtime.spawn_blocking(move || {
-                this.writing.store(false, SeqCst);
-                this.write();
+            runtime.spawn(async move {
+                tokio::time::sleep(rest).await;
+                this.flush();
             });
+        }
+    }
+
+    /// Has what is not in the file written to it now, on a blocking thread: nothing more will come for a while.
+    pub fn flush(self: &Arc<Self>) {
+        self.writing.store(false, SeqCst);
+        if self.dir.is_some()
+            && !self.state().pending.is_empty()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let this = self.clone();
+            runtime.spawn_blocking(move || this.write());
         }
     }
 
@@ -143,7 +162,13 @@ impl Ledger {
     fn write(&self) {
         let Some(dir) = &self.dir else { return };
         let _one = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = std::mem::take(&mut self.state().pending);
+        let pending = {
+            let mut state = self.state();
+            if !state.pending.is_empty() {
+                state.wrote = Some(Instant::now());
+            }
+            std::mem::take(&mut state.pending)
+        };
         match add_to_file(dir, &pending) {
             Ok(book) => {
                 let today = day(SystemTime::now());

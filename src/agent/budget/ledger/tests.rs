@@ -89,3 +89,33 @@ fn what_cannot_be_written_is_still_known() {
         assert_eq!(ledger.today().input_tokens, 9);
     }
 }
+
+#[test]
+fn the_requests_of_a_run_are_written_together_and_all_of_them_by_its_end() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, thread) = (home.path().join(NAME), ThreadId::from("t"));
+    let written = || read(&file).unwrap().days.values().map(|sum| sum.input_tokens).sum::<u64>();
+    let ledger = Ledger::new(Some(home.path().into()));
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    first.block_on(async {
+        ledger.add(&thread, &request(1, 0), reported());
+        ledger.flush();
+    });
+    // Waits for what a thread is at.
+    drop(first);
+    assert_eq!(written(), 1);
+    let second = runtime();
+    second.block_on(async {
+        for _ in 0..100 {
+            ledger.add(&thread, &request(1, 0), reported());
+            tokio::task::yield_now().await;
+        }
+        let before = written();
+        let recent = ledger.state().wrote.is_some_and(|wrote| wrote.elapsed() < EVERY);
+        assert!(before == 1 || !recent, "{before} written within a second");
+        ledger.flush();
+    });
+    drop(second);
+    assert_eq!(written(), 101);
+}
