@@ -49,3 +49,8 @@ fn helix_does_the_main_job() {
 fn emacs_does_the_main_job() {
     main_job("emacs");
 }
+
+#[test]
+fn kakoune_does_the_main_job() {
+    main_job("kakoune");
+}
