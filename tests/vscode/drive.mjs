@@ -50,6 +50,11 @@ async function select(line, lines) {
   for (let i = 0; i < lines; i += 1) await keys('Shift+ArrowDown');
 }
 
+/** While a run works nothing on the screen goes round and round: typing would wait for it. */
+async function still() {
+  await until('nothing is animated', async () => (await bench.animations()).length === 0, async () => (await bench.animations()).join('\n'));
+}
+
 /** Waits for a notification, and presses a button of it. */
 async function press(text, label) {
   const notification = bench.notification(text);
@@ -92,6 +97,7 @@ const steps = {
     first.text('I look at who calls `total` first, and at how prices are written.');
     await bench.view.getByText('who calls').waitFor();
     await bench.says('thinking');
+    await still();
     first.call('grep', { pattern: 'total' }).call('read_file', { path: 'shop.py' }).call('list_dir', { path: '.' });
     // The model still speaks, and the calls that it has completed have run already.
     await bench.view.locator('.row.done').nth(1).waitFor();
@@ -182,7 +188,9 @@ const steps = {
     first.text('Let me').call('edit_file', { path: 'till.py', old_string: LOOP, new_string: SUM });
     const notification = bench.notification('Refactor');
     await notification.waitFor();
+    await still();
     await notification.hover();
+    await bench.shot('7a-notification');
     await notification.getByRole('button', { name: 'Cancel' }).click();
     await first.gone;
     await bench.says('Ropeway');

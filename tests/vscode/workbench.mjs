@@ -227,6 +227,17 @@ export class Workbench {
     });
   }
 
+  /** What is animated without an end, here or in the view: each is a new picture sixty times a second. */
+  async animations() {
+    const found = [];
+    for (const frame of this.page.frames()) {
+      found.push(...(await frame.evaluate(() =>
+        document.getAnimations().filter((one) => one.effect.getTiming().iterations === Infinity)
+          .map((one) => `${one.animationName} of ${one.effect.pseudoElement ?? ''} ${one.effect.target.outerHTML.slice(0, 120)}`))));
+    }
+    return found;
+  }
+
   notification(text) {
     return this.page.locator('.notification-list-item', { hasText: text }).first();
   }

@@ -71,14 +71,15 @@ export function activate(context: vscode.ExtensionContext): void {
   const listEarlier = async (): Promise<void> => {
     if (view.visible && server.has(THREADS)) view.show({ earlier: await server.execute<ListedThread[]>(THREADS) });
   };
-  view.visibilityChanged = (visible) => {
-    if (visible) void guard(listEarlier());
-    else asks.viewHidden();
-  };
   const progress = new Progress((token) => {
     const run = String(token).replace(/^ropeway\//, '');
     void guard(commands.stop(run));
   });
+  view.visibilityChanged = (visible) => {
+    progress.viewShows(visible);
+    if (visible) void guard(listEarlier());
+    else asks.viewHidden();
+  };
 
   server.middleware = {
     // Code actions carry `ropeway.run`: the instruction is asked for here, and the run is known by its conversation.

@@ -5,9 +5,10 @@ import { Trend, contextShare, dollars, duration, percent, readout, shortModel, s
 import { advice, type Outcome, type State, type Status } from './protocol';
 import type { Life } from './server';
 
+/** None turns: an animation as long as a run costs whoever types, where the screen is drawn by software. */
 const ICONS: Record<State, string> = {
   idle: '$(sparkle)',
-  thinking: '$(loading~spin)',
+  thinking: '$(pulse)',
   acting: '$(tools)',
   waiting: '$(bell-dot)',
   applying: '$(edit)',
