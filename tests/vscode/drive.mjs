@@ -197,6 +197,28 @@ const steps = {
     if ((await bench.text()) !== before) throw new Error('a cancelled run changed the text');
   },
 
+  async 'the context menu of the editor has the actions, and does what is picked'() {
+    await bench.goTo(1);
+    const nothing = await bench.submenu('Ropeway', 'sum = sum');
+    await nothing.getByText('Simplify').waitFor();
+    if ((await nothing.getByText('Edit Selection').count()) > 0) throw new Error('with nothing selected there is no selection to edit');
+    await keys('Escape');
+    await keys('Escape');
+    await select(7, 5);
+    const menu = await bench.submenu('Ropeway', 'sum = sum');
+    await menu.getByText('Edit Selection').waitFor();
+    await bench.shot('7b-context');
+    await menu.getByText('Simplify').click();
+    const first = await model.next();
+    if (!JSON.stringify(first.body.messages).includes('sum = sum + item.price')) throw new Error('the selected lines did not arrive');
+    first.call('edit_file', { path: 'till.py', old_string: LOOP, new_string: SUM }).end();
+    (await model.next()).text('One line.').end();
+    await bench.shows('return sum(item.price for item in items)');
+    await bench.says('Ropeway');
+    await keys('Control+Z');
+    await bench.shows('sum = 0');
+  },
+
   async 'the configuration is edited, and in force with the next run'() {
     configure('large');
     await bench.goTo(7);

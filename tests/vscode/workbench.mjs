@@ -238,6 +238,15 @@ export class Workbench {
     return found;
   }
 
+  /** A submenu of the context menu that the editor opens on these words. */
+  async submenu(name, words) {
+    await this.lines.getByText(words).first().click({ button: 'right' });
+    await this.page.locator('.monaco-menu .action-item', { hasText: name }).first().hover();
+    const menu = this.page.locator('.monaco-submenu').first();
+    await menu.waitFor();
+    return menu;
+  }
+
   notification(text) {
     return this.page.locator('.notification-list-item', { hasText: text }).first();
   }
