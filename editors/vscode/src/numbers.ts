@@ -17,7 +17,7 @@ export function dollars(n: number): string {
 
 /** `4 ms`, `0.8 s`, `12 s`, `2 min 5 s`. */
 export function duration(ms: number): string {
-  if (ms < 10) return `${ms < 1 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  if (ms < 10) return `${ms < 0.95 ? ms.toFixed(1) : Math.round(ms)} ms`;
   if (ms < 100) return `${Math.round(ms)} ms`;
   if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`;
   if (ms < 59_500) return `${Math.round(ms / 1000)} s`;

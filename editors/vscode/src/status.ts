@@ -86,10 +86,11 @@ export class StatusBar implements vscode.Disposable {
     const text = new vscode.MarkdownString(undefined, true);
     text.isTrusted = { enabledCommands: ['ropeway.menu', 'ropeway.view.focus', 'ropeway.restart', 'ropeway.showLog', 'workbench.trust.manage'] };
     // `appendText` would make every space one at which no line may break.
-    if (message) text.appendMarkdown(`${cell(message)}\n\n`);
+    if (message) text.appendMarkdown(`${prose(message)}\n\n`);
     if (this.status) {
       text.appendMarkdown('| | |\n| :-- | :-- |\n');
-      for (const [name, value] of readout(this.status)) text.appendMarkdown(`| ${cell(name)} | ${cell(value)} |\n`);
+      // The hover leaves next to nothing between columns.
+      for (const [name, value] of readout(this.status)) text.appendMarkdown(`| ${cell(name)}&emsp; | ${cell(value)} |\n`);
       const values = this.trend.values(Date.now());
       if (values.some((value) => value > 0)) {
         const minutes = (SLOT_MS * SLOTS) / 60_000;
@@ -109,4 +110,9 @@ export class StatusBar implements vscode.Disposable {
 /** A model's name is whatever its provider calls it: nothing in it may act as Markdown. */
 function cell(text: string): string {
   return text.replace(/[\\`*_{}[\]()#+!|<>~$-]/g, '\\$&');
+}
+
+/** The same for words that name a command between backticks, which is to look like one. */
+function prose(text: string): string {
+  return text.split(/(`[\w ./=-]+`)/).map((part, at) => (at % 2 === 1 ? part : cell(part))).join('');
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Trend, count, dollars, duration, readout, shortModel, sparkline } from '../src/numbers';
 import type { Status } from '../src/protocol';
 import { Restarts, SERVER_SETTINGS, Tail, compatible, remember, section } from '../src/settings';
-import { question } from '../src/webview/ask';
+import { gist, question } from '../src/webview/ask';
 import { inline, markdown, parse } from '../src/webview/markdown';
 
 interface Manifest {
@@ -129,4 +129,12 @@ test('a line that is all marks is text, however long', () => {
   assert.deepEqual(inline(long), [{ kind: 'text', text: long }]);
   const short = '**a `'.repeat(390);
   assert.ok(inline(short).length > 0);
+});
+
+test('what is folded goes by its first words, or by what the server calls it', () => {
+  assert.equal(gist('Is there a test?\nAnd where?'), 'Is there a test?');
+  assert.equal(gist('<user_typed>\nin `till.py`\n</user_typed>'), 'User typed');
+  assert.equal(gist('Make this code simpler: fewer branches, less state, no dead code, the standard library where it has the same'),
+    'Make this code simpler: fewer branches, less state, no dead code, the standard…');
+  assert.equal(gist('x'.repeat(100)), `${'x'.repeat(80)}…`);
 });

@@ -6,7 +6,7 @@
 import { allCalls, bars, peak, tally, waiting, type Call, type Piece, type Run } from '../journal';
 import { count, dollars, duration, shortModel } from '../numbers';
 import { advice, type DumpedMessage } from '../protocol';
-import { question } from './ask';
+import { gist, question } from './ask';
 import { button, diffLines, h, render, setText, spans } from './dom';
 import { inline } from './markdown';
 
@@ -158,7 +158,7 @@ export class Card {
       const text = call.summary.startsWith(call.tool) ? call.summary.slice(call.tool.length).trim() : call.summary;
       if (row.label.dataset['text'] !== text) {
         row.label.dataset['text'] = text;
-        row.label.replaceChildren(h('b', {}, call.tool), ` ${text}`);
+        row.label.replaceChildren(h('b', {}, call.tool), ' ', ...spans(inline(text)));
       }
       const state = call.error ? 'failed' : call.end === undefined ? 'runs' : call.cached ? 'cached' : 'done';
       row.root.className = `row ${state}`;
@@ -302,9 +302,8 @@ export function pastMessage(message: DumpedMessage): HTMLElement[] {
   const text = message.text ?? '';
   const made: HTMLElement[] = [];
   if (message.role === 'user') {
-    const first = text.trim().split('\n', 1)[0] ?? '';
     const size = message.tokens ? ` · ${count(message.tokens)} tokens` : '';
-    const summary = h('summary', {}, `${first.slice(0, 80)}${size}`);
+    const summary = h('summary', {}, `${gist(text)}${size}`);
     made.push(h('details', { class: 'told' }, summary, h('pre', { class: 'output', attrs: { tabindex: '0', 'aria-label': 'What the model was told' } }, text)));
   } else if (message.role === 'assistant') {
     if (text.trim() !== '') {
@@ -312,8 +311,10 @@ export function pastMessage(message: DumpedMessage): HTMLElement[] {
       render(said, text);
       made.push(said);
     }
-    const tools = (message.calls ?? []).map((call) => call.tool);
-    if (tools.length > 0) made.push(h('p', { class: 'note' }, `Called ${tools.join(', ')}`));
+    const tools = new Map<string, number>();
+    for (const { tool } of message.calls ?? []) tools.set(tool, (tools.get(tool) ?? 0) + 1);
+    const called = [...tools].map(([tool, times]) => (times > 1 ? `${tool} ×${times}` : tool));
+    if (called.length > 0) made.push(h('p', { class: 'note' }, `Called ${called.join(', ')}`));
   }
   return made;
 }

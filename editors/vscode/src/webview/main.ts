@@ -9,7 +9,8 @@ import type { Ask, DumpedMessage, Outcome, RunEvent } from '../protocol';
 import type { Scene } from '../view';
 import { question } from './ask';
 import { Card, pastMessage } from './card';
-import { button, h, setText } from './dom';
+import { button, h, setText, spans } from './dom';
+import { inline } from './markdown';
 
 declare function acquireVsCodeApi(): {
   postMessage(message: object): void;
@@ -210,7 +211,7 @@ function drawAsks(list: readonly Ask[]): void {
       const attrs = { role: 'alertdialog', 'aria-label': 'Approval', tabindex: '-1' };
       const { lead, command: line, why } = question(ask.message);
       const pre = line && h('pre', { class: 'code', attrs: { tabindex: '0', 'aria-label': 'Command' } }, line);
-      const reason = why && h('p', { class: 'quiet' }, why);
+      const reason = why && h('p', { class: 'quiet' }, ...spans(inline(why)));
       return h('div', { class: 'ask', attrs }, h('p', {}, lead), pre, reason, h('div', { class: 'buttons' }, ...choices));
     }),
   );
