@@ -69,6 +69,8 @@ export function distrust(bench, model) {
       if (!/trust/i.test(second.results().at(-1))) throw new Error(`not denied for this: ${second.results().at(-1)}`);
       second.text('I may not.').end();
       await bench.view.locator('.chip.answered').waitFor();
+      const shown = await bench.view.locator('article.run .text').allInnerTexts();
+      if (shown.join('|') !== 'I run them.|I may not.') throw new Error(`all is told once: ${shown.join('|')}`);
       await bench.shot('31-restricted');
       await bench.quickOpen('till.py');
       await bench.goTo(1);

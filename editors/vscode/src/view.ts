@@ -130,7 +130,8 @@ export class LiveView implements vscode.WebviewViewProvider {
 
   private reset(): void {
     this.queue = [];
-    this.post({ type: 'reset', journal: this.journal, scene: this.scene });
+    // As it stands now: what comes before this is sent is sent behind it, and would be told twice.
+    this.post({ type: 'reset', journal: structuredClone(this.journal), scene: this.scene });
   }
 
   private post(message: object): void {
