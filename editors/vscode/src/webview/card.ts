@@ -213,8 +213,8 @@ export class Card {
         'summary',
         { attrs: { title: uri } },
         h('span', { class: 'name' }, name),
-        h('span', { class: 'plus' }, `+${added}`),
-        h('span', { class: 'minus' }, `−${removed}`),
+        added > 0 && h('span', { class: 'plus' }, `+${added}`),
+        removed > 0 && h('span', { class: 'minus' }, `−${removed}`),
         decided && h('span', { class: `decided ${decided}` }, decided === 'accepted' ? 'Accepted' : 'Rejected'),
       );
       const decide = (label: string, type: string): HTMLButtonElement =>
