@@ -12,7 +12,7 @@ import type { Ask, DumpedMessage, ListedThread, Outcome, RunEvent, Status } from
 import type { Life } from './server';
 
 /** How often the page is told what happened: often enough for the eye, seldom enough for the typist. */
-const PACE_MS = 100;
+const PACE_MS = 200;
 const MAX_PROMPT = 20_000;
 
 /** Commands that the page may have run. */

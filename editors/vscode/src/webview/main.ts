@@ -317,9 +317,11 @@ window.addEventListener('message', (event: MessageEvent<Message[]>) => {
   for (const message of event.data) take(message);
   schedule();
 });
+/** How often what moves by itself is drawn again: in VS Code in a browser the page shares a thread with the editor. */
+const TICK_MS = 500;
 setInterval(() => {
   for (const card of cards.values()) if (card.running) card.tick();
-}, 100);
+}, TICK_MS);
 const kept = vscode.getState() as { draft?: string } | undefined;
 box.value = kept?.draft ?? '';
 grow();
