@@ -11,10 +11,11 @@ use super::merge::{self, Room};
 use super::split::{Cl100k, O200k, Pattern};
 use super::vocabulary::{NONE, Vocabulary};
 
-/// Bytes of the parts that are handed to the cores: a millisecond's work.
-const PART: usize = 64 << 10;
+/// Bytes of the parts that are handed to the cores: a fraction of a millisecond's work, for between two of them whoever
+/// else waits for the core has it.
+const PART: usize = 16 << 10;
 /// Bytes of text from which other cores are asked: starting a thread takes as long as counting a few thousand.
-const MANY: usize = 4 * PART;
+const MANY: usize = 256 << 10;
 
 /// Everything that counting in one encoding needs.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Encoder {
     /// Tokens of each text, on up to `cores` threads.
     pub(super) fn count_all(&self, texts: &[&str], cores: NonZero<usize>) -> Vec<u64> {
         let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        if bytes < MANY || cores.get() == 1 {
+        if bytes < MANY {
             return texts.iter().map(|text| self.count(text)).collect();
         }
         let parts: Vec<(usize, &str)> =
@@ -73,29 +74,19 @@ impl Encoder {
             let mut room = Room::default();
             while let Some((nth, part)) = parts.get(next.fetch_add(1, Relaxed)) {
                 counts[*nth].fetch_add(self.count_in(part, &mut room), Relaxed);
+                // With all cores counting, a thread of the reactor that wakes would wait for the end of a time slice,
+                // which is milliseconds: a low priority does not spare it that, as Linux lets a slice be finished.
+                std::thread::yield_now();
             }
         };
         std::thread::scope(|scope| {
-            let polite = || {
-                give_way();
-                work();
-            };
             // Where no thread can be had, the others do its share, at last this one.
-            for _ in 0..cores.get().min(parts.len()) {
-                let _ = std::thread::Builder::new().name("tokens".into()).spawn_scoped(scope, polite);
+            for _ in 1..cores.get().min(parts.len()) {
+                let _ = std::thread::Builder::new().name("tokens".into()).spawn_scoped(scope, work);
             }
+            work();
         });
-        work();
         counts.into_iter().map(AtomicU64::into_inner).collect()
-    }
-}
-
-/// Lets whoever else wants this core have it first: with all cores counting, the reactor's threads would have to wait
-/// for their turn. Only for threads that do nothing else, as it cannot be taken back.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
-        tracing::debug!(%error, "counting with the priority of everything else");
     }
 }
 
