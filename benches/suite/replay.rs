@@ -70,6 +70,8 @@ pub fn measure(report: &mut Report) {
     for only in names {
         variants.push((format!("only {only}"), names.into_iter().filter(|name| *name != only).collect()));
     }
+    // What is left of the saving where nothing may ever go for its age alone.
+    variants.push(("all but trim".into(), vec![Pass::Trim.name()]));
     variants.push(("all".into(), Vec::new()));
 
     let mut sums: BTreeMap<(usize, &str), Sum> = BTreeMap::new();
