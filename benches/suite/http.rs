@@ -15,7 +15,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use ropeway::config::{ProviderConfig, ProviderKind, Timeouts};
 use ropeway::ids::RunId;
 use ropeway::llm::{Call, Client, ClientSettings, Message, Request, ResponseStream, StreamEvent};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -122,8 +122,33 @@ async fn post(client: &reqwest::Client, url: &str, body: &Bytes) -> reqwest::Res
     request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).send().await.expect("an answer")
 }
 
-/// From the request to the end of a short answer: ours, a bare client on a kept connection, on a new one, and without
-/// TLS, in turn.
+/// As [`post`], by who has no bytes yet and wants events: the body is written, and the answer read, as typed JSON.
+async fn ask(client: &reqwest::Client, url: &str) -> usize {
+    let prompt = "x".repeat(2000);
+    let messages = [Said { role: "system", content: "be brief" }, Said { role: "user", content: &prompt }];
+    let body = Asked { model: "m", messages: &messages, max_completion_tokens: 1000, stream: true };
+    let body = Bytes::from(serde_json::to_vec(&body).expect("JSON"));
+    let mut events = 0;
+    floor(&mut post(client, url, &body).await, |text| events += text.len()).await;
+    events
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    model: &'a str,
+    messages: &'a [Said<'a>],
+    max_completion_tokens: u32,
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+/// From the request to the end of a short answer: ours, a bare client that writes and reads the JSON too, one that only
+/// moves bytes, both on a kept connection, the latter on a new one and without TLS, in turn.
 fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
     let url = server.url(Manner::Quick);
     let plain_url = server.plain_url(Manner::Quick);
@@ -132,20 +157,21 @@ fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
     let body = Bytes::from(
         json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "x".repeat(2000)}]}).to_string(),
     );
-    let mut samples: [Vec<f64>; 4] = Default::default();
+    let mut samples: [Vec<f64>; 5] = Default::default();
     runtime.block_on(async {
         // Each takes its turn in each place, so that none of them always finds the caches as the same other left them;
         // a handshake leaves nothing in them, so it comes by itself.
         for round in 0..REQUESTS + 12 {
-            let mut times = [0.0; 3];
-            for place in 0..3 {
-                let who = (round + place) % 3;
+            let mut times = [0.0; 4];
+            for place in 0..4 {
+                let who = (round + place) % 4;
                 let begun = Instant::now();
                 match who {
                     0 => {
                         drain(&mut open(&ours, &provider, &request).await).await;
                     }
-                    1 => drop(black_box(post(&kept, &url, &body).await.bytes().await.expect("a body"))),
+                    1 => drop(black_box(ask(&kept, &url).await)),
+                    2 => drop(black_box(post(&kept, &url, &body).await.bytes().await.expect("a body"))),
                     _ => drop(black_box(post(&kept, &plain_url, &body).await.bytes().await.expect("a body"))),
                 }
                 times[who] = ms(begun.elapsed()) * 1e3;
@@ -160,12 +186,14 @@ fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
         for _ in 0..REQUESTS / 4 {
             let begun = Instant::now();
             black_box(post(&new, &url, &body).await.bytes().await.expect("a body"));
-            samples[3].push(ms(begun.elapsed()) * 1e3);
+            samples[4].push(ms(begun.elapsed()) * 1e3);
         }
     });
     let connections = ours.counters().connections;
-    let [ours, kept, plain, new] = samples.map(Figure::of);
-    report.beside("request on a pooled connection (TLS, HTTP/1.1)", "µs", ours, ("plain reqwest", kept), "≤ 1.1 ×");
+    let [ours, typed, kept, plain, new] = samples.map(Figure::of);
+    let name = "request on a pooled connection (TLS, HTTP/1.1)";
+    report.beside(name, "µs", ours, ("plain reqwest, typed JSON", typed), "≤ 1.1 ×");
+    report.beside(name, "µs", ours, ("plain reqwest, bytes only", kept), "");
     let above = |figure: Figure| Figure {
         median: (figure.median - plain.median).max(0.1),
         low: (figure.low - plain.median).max(0.0),

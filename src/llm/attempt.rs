@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Method;
@@ -50,7 +51,7 @@ struct Asking<'a> {
     model: Arc<str>,
     origin: Arc<str>,
     run: &'a RunId,
-    http: HttpRequest,
+    http: Arc<HttpRequest>,
     notices: &'a Notices,
     /// Another model can be asked if this one is overloaded.
     replaceable: bool,
@@ -72,9 +73,9 @@ impl Client {
     pub(super) async fn open(
         self: Arc<Self>,
         call: Call,
-        http: HttpRequest,
+        http: Arc<HttpRequest>,
         notices: Arc<Notices>,
-    ) -> Result<Live, LlmError> {
+    ) -> Result<Box<Live>, LlmError> {
         let first = Target {
             provider: Arc::clone(&call.provider),
             model: Arc::clone(&call.request.model),
@@ -97,7 +98,7 @@ impl Client {
             let codec = codec_of(&target.provider)?;
             let http = match encoded.take().filter(|_| place == 0) {
                 Some(http) => http,
-                None => codec.encode(&request_to(&call.request, target), &target.provider)?,
+                None => Arc::new(codec.encode(&request_to(&call.request, target), &target.provider)?),
             };
             let asking = Asking {
                 provider: &target.provider,
@@ -124,7 +125,7 @@ impl Client {
         Err(skipped.unwrap_or_else(|| LlmError::new(LlmErrorKind::Overloaded, "no model could be asked", "try again")))
     }
 
-    async fn attempts(&self, asking: &Asking<'_>) -> Result<Live, LlmError> {
+    async fn attempts(&self, asking: &Asking<'_>) -> Result<Box<Live>, LlmError> {
         let mut attempt = 1;
         loop {
             let trial = self.admitted(asking, attempt).await?;
@@ -205,7 +206,7 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, asking: &Asking<'_>) -> Result<Live, Failed> {
+    async fn attempt(&self, asking: &Asking<'_>) -> Result<Box<Live>, Failed> {
         let Asking { provider, peer, codec, model, http, .. } = asking;
         let metrics = &self.settings().metrics;
         let queued = Instant::now();
@@ -213,7 +214,12 @@ impl Client {
         let tokens = http.body.len() as u64 / 4;
         let turn = async {
             let mut turn = std::pin::pin!(peer.pace.turn(asking.run, model, tokens));
-            match tokio::time::timeout(NOTICED, turn.as_mut()).await {
+            // Most have it at once, and need no timer.
+            let at_once = match futures_util::poll!(turn.as_mut()) {
+                Poll::Ready(permit) => Ok(permit),
+                Poll::Pending => tokio::time::timeout(NOTICED, turn.as_mut()).await,
+            };
+            match at_once {
                 Ok(permit) => permit,
                 Err(_) => {
                     let (wait, what) = peer.pace.obstacle(model, tokens);
@@ -252,7 +258,7 @@ impl Client {
         if !self.settings().match_events {
             decoder.parse_each();
         }
-        let mut live = Live::new(response, decoder, provider, permit, &self.spares);
+        let mut live = Box::new(Live::new(response, decoder, provider, permit, &self.spares));
         live.timing.first_byte = first_byte;
         live.first_event().await?;
         peer.traffic.first_token.record(sent.elapsed(), true);

@@ -1,7 +1,6 @@
 //! One call: a request goes out, events come back. What may be retried is retried in here, and only as long as nothing
 //! of the answer has been shown; `attempt` makes the attempts, `flight` lets equal calls be one.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,13 +8,14 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use reqwest::Method;
+use url::Url;
 
 use crate::config::{Config, LlmConfig, ProviderConfig};
 use crate::ids::{RunId, ThreadId};
 use crate::llm::answers::{Answers, Key, is_deterministic, is_first};
 use crate::llm::catalogue::{Catalogue, Facts, MAX_BODY};
 use crate::llm::failure::Failure;
-use crate::llm::flight::{Flight, Flights};
+use crate::llm::flight::{Flight, Flights, Sent};
 use crate::llm::kept::Kept;
 use crate::llm::pace::{Pace, Rates};
 use crate::llm::peer::Peer;
@@ -202,6 +202,14 @@ fn answers(settings: &ClientSettings) -> Answers {
     Answers::new(settings.cache_entries, settings.cache_ttl, settings.kept.clone())
 }
 
+/// A provider at its address.
+#[derive(Debug)]
+struct Known {
+    name: String,
+    base_url: Url,
+    peer: Arc<Peer>,
+}
+
 /// The one door to all models.
 #[derive(Debug)]
 pub struct Client {
@@ -209,8 +217,8 @@ pub struct Client {
     catalogue: Catalogue,
     settings: ArcSwap<ClientSettings>,
     pub(super) spares: Arc<Spares>,
-    /// By name and address: a key or a limit of one address says nothing about another.
-    peers: Mutex<HashMap<(String, String), Arc<Peer>>>,
+    /// A key or a limit of one address says nothing about another.
+    peers: Mutex<Vec<Known>>,
     flights: Flights,
     answers: ArcSwap<Answers>,
     prefixes: Prefixes,
@@ -279,9 +287,9 @@ impl Client {
     /// What is known of a provider at its address.
     pub(super) fn peer(&self, provider: &ProviderConfig) -> Arc<Peer> {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (provider.name.clone(), provider.base_url.to_string());
-        if let Some(peer) = peers.get(&key) {
-            return Arc::clone(peer);
+        let fits = |known: &&Known| known.name == provider.name && known.base_url == provider.base_url;
+        if let Some(known) = peers.iter().find(fits) {
+            return Arc::clone(&known.peer);
         }
         if peers.len() >= PEERS {
             peers.clear();
@@ -293,11 +301,10 @@ impl Client {
             tokens_a_minute: settings.tokens_per_minute,
             at_once: settings.max_concurrent,
         });
-        Arc::clone(
-            peers
-                .entry(key)
-                .or_insert_with(|| Arc::new(Peer::new(pace, settings.circuit_breaker, settings.wait_scale))),
-        )
+        let peer = Arc::new(Peer::new(pace, settings.circuit_breaker, settings.wait_scale));
+        let (name, base_url) = (provider.name.clone(), provider.base_url.clone());
+        peers.push(Known { name, base_url, peer: Arc::clone(&peer) });
+        peer
     }
 
     /// Sends a request of nobody in particular, without another model to ask; see [`Client::call`].
@@ -336,13 +343,14 @@ impl Client {
             return Ok(ResponseStream::remembered(events, begun.elapsed()));
         }
         let codec = codec_of(&call.provider)?;
-        let http = codec.encode(&call.request, &call.provider)?;
+        let http = Arc::new(codec.encode(&call.request, &call.provider)?);
         let broken = call.thread.as_ref().and_then(|thread| self.watch_prefix(thread, &call));
         let answers = self.answers.load_full();
         let cacheable = answers.is_on() && is_deterministic(&call.request);
         let shareable = self.settings().dedupe && is_first(&call.request);
-        let key = (cacheable || shareable).then(|| Key::of(&call.provider, &http.path, &http.headers, &http.body));
-        if let Some(key) = key.as_ref().filter(|_| cacheable)
+        let key = cacheable.then(|| Key::of(&call.provider, &http.path, &http.headers, &http.body));
+        let sent = shareable.then(|| Sent { provider: Arc::clone(&call.provider), http: Arc::clone(&http) });
+        if let Some(key) = &key
             && let Some(events) = answers.get(key).await
         {
             return Ok(ResponseStream::remembered(events, begun.elapsed()).after(broken));
@@ -351,19 +359,19 @@ impl Client {
             let client = Arc::clone(self);
             Flight::new(cacheable, |notices| Box::pin(async move { client.open(call, http, notices).await }))
         };
-        let (flight, joined) = match key.filter(|_| shareable) {
-            Some(key) => self.flights.join(key, open),
+        let (flight, joined) = match &sent {
+            Some(sent) => self.flights.join(sent.clone(), open),
             None => (open(), false),
         };
         if joined {
             self.shared.fetch_add(1, Relaxed);
         }
         let outcome = flight.begun(notify).await;
-        if let Some(key) = &key {
-            self.flights.leave(key, &flight);
+        if let Some(sent) = &sent {
+            self.flights.leave(sent, &flight);
         }
         outcome?;
-        let keep = key.filter(|_| cacheable).map(|key| (Arc::clone(self), key));
+        let keep = key.map(|key| (Arc::clone(self), key));
         let stream = match flight.alone() {
             Ok(live) => ResponseStream::own(live, begun.elapsed()),
             Err(flight) => ResponseStream::shared(flight, keep, begun.elapsed()),
@@ -449,7 +457,7 @@ impl Client {
         let (cache_hits, cache_misses) = self.answers.load().counts();
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = |of: fn(&Traffic) -> &std::sync::atomic::AtomicU64| {
-            peers.values().map(|peer| of(&peer.traffic).load(Relaxed)).sum()
+            peers.iter().map(|known| of(&known.peer.traffic).load(Relaxed)).sum()
         };
         Counters {
             requests: sum(|traffic| &traffic.requests),
@@ -467,8 +475,8 @@ impl Client {
     pub fn traffic(&self) -> Vec<ProviderTraffic> {
         let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut peers: Vec<_> = peers.iter().collect();
-        peers.sort_by_key(|(key, _)| *key);
-        let row = |((name, _), peer): &(&(String, String), &Arc<Peer>)| {
+        peers.sort_by_key(|known| (&known.name, &known.base_url));
+        let row = |Known { name, peer, .. }: &&Known| {
             peer.traffic.row(name, self.transport().connections(Some(name)), peer.pace.waiting(), peer.health())
         };
         peers.iter().map(row).collect()

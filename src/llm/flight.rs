@@ -5,19 +5,22 @@
 //! gone the line is dropped with the connection below it.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::future::BoxFuture;
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
-use crate::llm::answers::Key;
+use crate::config::ProviderConfig;
 use crate::llm::client::RetryNotice;
 use crate::llm::live::Live;
+use crate::llm::provider::HttpRequest;
 use crate::llm::{LlmError, StreamEvent};
 
 /// Opens a stream; ends with its first event there.
-pub(crate) type Opening = BoxFuture<'static, Result<Live, LlmError>>;
+pub(crate) type Opening = BoxFuture<'static, Result<Box<Live>, LlmError>>;
 
 /// What was told while the call was opened, for all who wait for it.
 #[derive(Debug, Default)]
@@ -186,7 +189,7 @@ impl Flight {
                     let mut log = self.log();
                     log.begun = true;
                     log.attempts = live.timing.attempts;
-                    *line = Line::Streaming(Box::new(live));
+                    *line = Line::Streaming(live);
                 }
                 Err(error) => {
                     self.log().ended = Some(Err(error));
@@ -240,17 +243,54 @@ impl Flight {
     }
 }
 
+/// A request as it is sent: the same as another one if it goes to the same place and every byte is the same, those of the
+/// credential included. Told apart by its bytes and not by a digest, which would take longer than all else here.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// Where to.
+    pub(crate) provider: Arc<ProviderConfig>,
+    /// What.
+    pub(crate) http: Arc<HttpRequest>,
+}
+
+impl PartialEq for Sent {
+    fn eq(&self, other: &Self) -> bool {
+        let own = |sent: &Self, at: usize| {
+            let (name, value) = &sent.provider.headers[at];
+            (name.clone(), value.expose_secret().to_owned())
+        };
+        self.http.body == other.http.body
+            && self.http.path == other.http.path
+            && self.http.headers == other.http.headers
+            && self.provider.name == other.provider.name
+            && self.provider.base_url == other.provider.base_url
+            && self.provider.headers.len() == other.provider.headers.len()
+            && (0..self.provider.headers.len()).all(|at| own(self, at) == own(other, at))
+    }
+}
+
+impl Eq for Sent {}
+
+impl Hash for Sent {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Conversations of one beginning differ at their end.
+        let body = &self.http.body;
+        state.write_usize(body.len());
+        state.write(&body[body.len().saturating_sub(64)..]);
+    }
+}
+
 /// Calls that can still be joined.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<HashMap<Key, Weak<Flight>>>);
+pub(crate) struct Flights(Mutex<HashMap<Sent, Weak<Flight>>>);
 
 impl Flights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Flight>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sent, Weak<Flight>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The call for this request that is under way, else a new one; says which.
-    pub(crate) fn join(&self, key: Key, open: impl FnOnce() -> Arc<Flight>) -> (Arc<Flight>, bool) {
+    pub(crate) fn join(&self, key: Sent, open: impl FnOnce() -> Arc<Flight>) -> (Arc<Flight>, bool) {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(&key).and_then(Weak::upgrade).filter(|flight| flight.can_be_joined()) {
             return (flight, true);
@@ -263,10 +303,40 @@ impl Flights {
     }
 
     /// Lets nobody join any more.
-    pub(crate) fn leave(&self, key: &Key, flight: &Arc<Flight>) {
+    pub(crate) fn leave(&self, key: &Sent, flight: &Arc<Flight>) {
         let mut flights = self.lock();
         if flights.get(key).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(flight))) {
             flights.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProviderKind;
+    use crate::llm::endpoint::example;
+
+    fn sent(url: &str, key: &str, own: &str, body: &str) -> Sent {
+        let mut provider = example(ProviderKind::OpenAi, url);
+        provider.headers = vec![("x-own".to_owned(), own.to_owned().into())];
+        let headers = [("authorization".parse().unwrap(), key.parse().unwrap())].into_iter().collect();
+        let http = HttpRequest { path: "chat".to_owned(), headers, body: body.to_owned().into() };
+        Sent { provider: Arc::new(provider), http: Arc::new(http) }
+    }
+
+    #[test]
+    fn only_what_goes_to_the_same_place_with_the_same_credentials_and_bytes_is_the_same() {
+        let one = sent("https://a.b", "k1", "h1", "body");
+        assert_eq!(one, sent("https://a.b", "k1", "h1", "body"));
+        for other in [
+            sent("https://a.c", "k1", "h1", "body"),
+            sent("https://a.b", "k2", "h1", "body"),
+            sent("https://a.b", "k1", "h2", "body"),
+            sent("https://a.b", "k1", "h1", "bodx"),
+            sent("https://a.b", "k1", "h1", "bod"),
+        ] {
+            assert_ne!(one, other);
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Live {
     request_id: Option<String>,
     /// Whether a complete call was given: it may have been run.
     called: bool,
+    /// Whether the connection was left a moment before the answer's end was told.
+    left: bool,
     may_restart: bool,
     permit: Option<Permit>,
     spares: Arc<Spares>,
@@ -83,6 +85,7 @@ impl Live {
             received: 0,
             request_id,
             called: false,
+            left: false,
             may_restart: false,
             permit: Some(permit),
             spares: Arc::clone(spares),
@@ -112,6 +115,13 @@ impl Live {
     /// The response failed. Events that came before have been given; no `Done` has.
     pub(crate) async fn next(&mut self) -> Result<Option<StreamEvent>, LlmError> {
         loop {
+            if let Some(StreamEvent::Done(_)) = self.ready.get(self.given)
+                && !std::mem::replace(&mut self.left, true)
+            {
+                // The end of the body has mostly come by now, too. Read before the reader sends its next request, it
+                // leaves that one a free connection.
+                tokio::task::yield_now().await;
+            }
             if let Some(slot) = self.ready.get_mut(self.given) {
                 self.given += 1;
                 // An empty text takes no memory.

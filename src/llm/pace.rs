@@ -51,11 +51,16 @@ pub(crate) struct Rates {
     pub at_once: usize,
 }
 
-struct Waiter {
+/// A request that is to go.
+struct Ask {
     model: Arc<str>,
     tokens: u64,
     /// The tokens have been taken from their bucket; only the request has not from its own.
     counted: bool,
+}
+
+struct Waiter {
+    ask: Ask,
     granted: oneshot::Sender<Permit>,
 }
 
@@ -126,18 +131,18 @@ impl State {
     }
 
     /// How long a request of so many tokens has to wait for the rates; what goes now is counted.
-    fn too_early(&self, waiter: &mut Waiter) -> Option<Duration> {
+    fn too_early(&self, ask: &mut Ask) -> Option<Duration> {
         let now = self.clock.now();
-        if let Some((bucket, full)) = self.tokens.as_ref().filter(|_| !waiter.counted) {
+        if let Some((bucket, full)) = self.tokens.as_ref().filter(|_| !ask.counted) {
             // What is larger than a minute's ration takes all of it.
             let wanted =
-                u32::try_from(waiter.tokens).map_or(*full, |tokens| NonZeroU32::new(tokens).unwrap_or(NonZeroU32::MIN));
+                u32::try_from(ask.tokens).map_or(*full, |tokens| NonZeroU32::new(tokens).unwrap_or(NonZeroU32::MIN));
             // More than fits is not asked for.
             let wanted = wanted.min(*full);
             if let Ok(Err(not_yet)) = bucket.check_n(wanted) {
                 return Some(not_yet.wait_time_from(now));
             }
-            waiter.counted = true;
+            ask.counted = true;
         }
         self.bucket.check().err().map(|not_yet| not_yet.wait_time_from(now))
     }
@@ -150,14 +155,39 @@ impl State {
         let mut again: Option<Instant> = None;
         for (turn, run) in self.turns.iter().enumerate() {
             let Some(waiter) = self.queues.get(run).and_then(VecDeque::front) else { continue };
-            let ready =
-                self.allowances.get(&waiter.model).map_or(now, |allowance| allowance.ready_at(waiter.tokens, now));
+            let ready = self.ready_at(&waiter.ask, now);
             if ready <= now {
                 return Ok(turn);
             }
             again = Some(again.map_or(ready, |earlier| earlier.min(ready)));
         }
         Err(again)
+    }
+
+    /// When the provider's own rations allow a request.
+    fn ready_at(&self, ask: &Ask, now: Instant) -> Instant {
+        self.allowances.get(&ask.model).map_or(now, |allowance| allowance.ready_at(ask.tokens, now))
+    }
+
+    /// A request goes.
+    fn go(&mut self, ask: &Ask, now: Instant) {
+        if let Some(allowance) = self.allowances.get_mut(&ask.model) {
+            allowance.take(ask.tokens, now);
+        }
+        self.running += 1;
+    }
+
+    /// Lets a request go that nobody stands before, if all else allows it.
+    fn goes_at_once(&mut self, ask: &mut Ask) -> bool {
+        let now = Instant::now();
+        let may = self.turns.is_empty()
+            && self.running < self.limit
+            && self.ready_at(ask, now) <= now
+            && self.too_early(ask).is_none();
+        if may {
+            self.go(ask, now);
+        }
+        may
     }
 }
 
@@ -194,12 +224,16 @@ impl Pace {
 
     /// Waits for this request's turn. Dropping the future leaves the queue. `tokens` is an estimate.
     pub(crate) async fn turn(self: &Arc<Self>, run: &RunId, model: &Arc<str>, tokens: u64) -> Permit {
+        let mut ask = Ask { model: Arc::clone(model), tokens, counted: false };
+        if self.state().goes_at_once(&mut ask) {
+            return Permit(Arc::clone(self));
+        }
         // Declared before the receiver, so dropped after it: only then the place counts as left.
         let _place = Place { pace: self, run };
         let (granted, mut turn) = oneshot::channel();
         {
             let mut state = self.state();
-            let waiter = Waiter { model: Arc::clone(model), tokens, counted: false, granted };
+            let waiter = Waiter { ask, granted };
             match state.queues.get_mut(run) {
                 Some(queue) => queue.push_back(waiter),
                 None => {
@@ -254,7 +288,7 @@ impl Pace {
                     state.sweep(&run);
                     continue;
                 }
-                if let Some(wait) = state.too_early(&mut waiter) {
+                if let Some(wait) = state.too_early(&mut waiter.ask) {
                     if let Some(queue) = state.queues.get_mut(&run) {
                         queue.push_front(waiter);
                     }
@@ -266,10 +300,7 @@ impl Pace {
                 } else {
                     state.turns.push_back(run);
                 }
-                if let Some(allowance) = state.allowances.get_mut(&waiter.model) {
-                    allowance.take(waiter.tokens, now);
-                }
-                state.running += 1;
+                state.go(&waiter.ask, now);
                 (waiter.granted, Permit(Arc::clone(self)))
             };
             // Who has left in this very moment gives the permit back by dropping it, which must not find the lock held.

@@ -4,7 +4,6 @@
 //! nothing. Redirects are off: the client would send the body again and keep `x-api-key`. There is no limit on the
 //! whole of a request, only on connecting, on the first byte and on the silence between two reads.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -34,7 +33,7 @@ const PING_ANSWER: Duration = Duration::from_secs(10);
 const WARM: Duration = Duration::from_secs(5);
 
 /// What decides whether two requests can share a client.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct PoolKey {
     provider: String,
     connect: Duration,
@@ -60,7 +59,8 @@ pub struct Transport {
     max_idle_per_host: usize,
     roots: Vec<reqwest::Certificate>,
     metrics: Arc<Metrics>,
-    pools: Mutex<HashMap<PoolKey, Arc<Pool>>>,
+    /// A few: a look at each takes less than a hash of one.
+    pools: Mutex<Vec<(PoolKey, Arc<Pool>)>>,
 }
 
 impl Transport {
@@ -92,14 +92,19 @@ impl Transport {
     }
 
     fn pool(&self, provider: &ProviderConfig) -> Arc<Pool> {
-        let key = PoolKey {
-            provider: provider.name.clone(),
-            connect: provider.timeouts.connect,
-            idle: provider.timeouts.idle,
-            loopback: is_loopback(&provider.base_url),
-            tls: provider.base_url.scheme() == "https",
+        let (connect, idle) = (provider.timeouts.connect, provider.timeouts.idle);
+        let (loopback, tls) = (is_loopback(&provider.base_url), provider.base_url.scheme() == "https");
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |key: &PoolKey| {
+            (key.connect, key.idle, key.loopback, key.tls) == (connect, idle, loopback, tls)
+                && key.provider == provider.name
         };
-        Arc::clone(self.pools.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default())
+        if let Some((_, pool)) = pools.iter().find(|(key, _)| fits(key)) {
+            return Arc::clone(pool);
+        }
+        let pool = Arc::<Pool>::default();
+        pools.push((PoolKey { provider: provider.name.clone(), connect, idle, loopback, tls }, Arc::clone(&pool)));
+        pool
     }
 
     async fn client<'p>(&self, pool: &'p Pool, provider: &ProviderConfig) -> Result<&'p reqwest::Client, Failure> {
