@@ -23,7 +23,7 @@ use crate::paths::{WsPath, beneath};
 use crate::workspace::{Look, Workspace};
 
 /// Bytes of results kept, their keys included.
-const CAPACITY: u64 = 16 << 20;
+const CAPACITY: u64 = 4 << 20;
 
 /// Weight of an entry besides its texts.
 const ALLOWANCE: usize = 400;
