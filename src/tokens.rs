@@ -1,7 +1,7 @@
 //! How many tokens a text is, exactly as the vendors' public tokenizers count it, without the time they take.
 //!
-//! tiktoken-rs holds the vocabularies and is the truth: `encoder/tests.rs` compares every token on a corpus. Its encoder
-//! is not used, for it takes twice the time of others (a regular expression with look-ahead finds the pieces), and a
+//! tiktoken-rs holds the vocabularies and is the truth: `build.rs` lays them into the program, in the form that `table`
+//! says, and `encoder/tests.rs` compares every token on a corpus. Its encoder is not used, for it takes twice the time of others (a regular expression with look-ahead finds the pieces), and a
 //! megabyte of blanks ends it. Here `split` finds the pieces with loops over `class`, `vocabulary` looks them up, `merge`
 //! encodes what is no token, in time that is linear whatever the text, and `encoder` spreads a large text over the cores.
 //! `counter` is what others use: it makes the tables at the first need, off the reactor, and remembers what was counted.
@@ -11,6 +11,7 @@ pub mod counter;
 mod encoder;
 mod merge;
 mod split;
+mod table;
 mod vocabulary;
 
 /// A public vocabulary with its pattern.

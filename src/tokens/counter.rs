@@ -75,7 +75,7 @@ impl Counter {
     }
 
     /// Tokens of each text. What is remembered of short texts is answered at once; everything else is done on a
-    /// blocking thread, the first time with the making of the tables (a tenth of a second).
+    /// blocking thread, the first time with the making of the classes of characters.
     pub async fn count<T>(self: &Arc<Self>, encoding: Encoding, texts: Vec<T>) -> Vec<u64>
     where
         T: AsRef<str> + Send + 'static,

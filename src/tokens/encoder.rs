@@ -9,7 +9,8 @@ use super::Encoding;
 use super::class::Classes;
 use super::merge::{self, Room};
 use super::split::{Cl100k, O200k, Pattern};
-use super::vocabulary::{NONE, Vocabulary};
+use super::table::NONE;
+use super::vocabulary::Vocabulary;
 
 /// Bytes of the parts that are handed to the cores: a fraction of a millisecond's work, for between two of them whoever
 /// else waits for the core has it.
@@ -26,7 +27,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Makes the tables: a tenth of a second, and tiktoken-rs's own tables for that long.
+    /// Makes what does not lie in the program.
     pub(super) fn new(encoding: Encoding) -> Self {
         Self { encoding, vocabulary: Vocabulary::of(encoding), classes: Classes::new() }
     }

@@ -16,7 +16,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::vocabulary::{NONE, Vocabulary};
+use super::table::NONE;
+use super::vocabulary::Vocabulary;
 
 /// Longest piece that is merged in place.
 const SHORT: usize = 64;
