@@ -153,7 +153,10 @@ fn broken_files_on_disk_are_told_one_after_the_other_and_the_last_good_one_stays
     ];
     assert!(titles(&desk.menu(&code, 0, 3)).contains(&"Ropeway: Mine"));
     for (bytes, words) in cases {
-        std::fs::write(desk.user(), bytes).unwrap();
+        // In one step: an empty file in between is a good one, in which the action is gone.
+        let fresh = desk.dir.path().join("fresh.toml");
+        std::fs::write(&fresh, bytes).unwrap();
+        std::fs::rename(&fresh, desk.user()).unwrap();
         desk.diagnostics(&file, words, |found| {
             found.iter().any(|found| found["message"].as_str().unwrap().contains(words))
         });
