@@ -56,6 +56,7 @@ pub(super) fn run(args: &RunArgs, env: EnvSnapshot) -> Result<u8> {
         Ok((runs, order)) => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let code = runtime.block_on(carry_out(args, &runs, order));
+            runs.services().ledger.write();
             runs.services().recorder.close(LAST_RECORDS);
             // A question on the terminal that nobody answered must not keep the program.
             runtime.shutdown_background();

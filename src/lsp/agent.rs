@@ -235,6 +235,7 @@ pub fn attach(session: &Arc<Session>, sources: Sources) {
                 watch.stop();
             }
             session.runtime.block_on(agent.runs.shut_down(GRACE));
+            agent.runs.services().ledger.write();
             agent.runs.services().recorder.close(LAST_RECORDS);
         }
     }));

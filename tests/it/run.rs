@@ -58,9 +58,12 @@ impl Place {
     }
 
     fn start(&self, args: &[&str]) -> Child {
+        let work = self.path("");
+        self.program(&[&["run", "-C", work.to_str().unwrap()], args].concat())
+    }
+
+    fn program(&self, args: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_ropeway"))
-            .args(["run", "-C"])
-            .arg(self.dir.path().join("work"))
             .args(args)
             .env_clear()
             .env("HOME", self.dir.path())
@@ -181,6 +184,24 @@ fn the_outcome_is_printed_for_machines() {
         assert_eq!(outcome["files"][0]["edits"], 1, "{outcome}");
         assert_eq!(place.text("a.txt"), after);
     }
+}
+
+#[test]
+fn what_became_of_it_is_listed_and_what_it_spent_is_kept() {
+    let place = Place::new();
+    place.put("a.txt", "one\n");
+    let list = || Ran::from(place.program(&["sessions", "list"]).wait_with_output().unwrap()).out;
+    let mut spent = 0;
+    for (args, fate) in [(&["--json", "x"][..], " proposed "), (&["--json", "--apply", "x"], " accepted ")] {
+        place.edit("a.txt", "one", "1");
+        let outcome: Value = serde_json::from_str(&place.run(args).out).unwrap();
+        spent += outcome["usage"]["inputTokens"].as_u64().unwrap();
+        assert!(list().contains(fate), "{}", list());
+    }
+    let book = std::fs::read(place.dir.path().join(".local/state/ropeway/spending.json")).unwrap();
+    let book: Value = serde_json::from_slice(&book).unwrap();
+    let day = book["days"].as_object().unwrap().values().next().unwrap();
+    assert!(spent > 0 && day["inputTokens"] == spent, "{spent}: {book}");
 }
 
 #[test]

@@ -158,8 +158,8 @@ impl Ledger {
         sum
     }
 
-    /// Adds what is pending to the file. What cannot be written stays pending.
-    fn write(&self) {
+    /// Adds what is pending to the file. What cannot be written stays pending. Waits for a disk.
+    pub fn write(&self) {
         let Some(dir) = &self.dir else { return };
         let _one = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = {

@@ -11,6 +11,7 @@ use super::line;
 use super::when::{date, dollars};
 use crate::ids::ThreadId;
 use crate::trajectory::read::{RunHead, Store};
+use crate::trajectory::record::Decision;
 
 /// Columns of a title.
 const TITLE: usize = 44;
@@ -68,6 +69,18 @@ pub(super) fn status(run: &RunHead) -> &str {
     }
 }
 
+/// What became of it, in one word: what was decided about it last, else how it ended.
+fn fate(run: &RunHead) -> &str {
+    match run.decided.last() {
+        Some(Decision::Accept) => "accepted",
+        Some(Decision::Reject) => "rejected",
+        Some(Decision::Revert) => "reverted",
+        Some(Decision::Discard) => "discarded",
+        Some(Decision::Restore) => "restored",
+        None => status(run),
+    }
+}
+
 /// What it cost, if that is known.
 pub(super) fn cost(run: &RunHead) -> Option<f64> {
     run.usage.get("costUsd").and_then(serde_json::Value::as_f64)
@@ -106,9 +119,9 @@ fn print(out: &mut impl Write, runs: &[RunHead], style: Style) -> io::Result<()>
     );
     writeln!(out, "{}", style.paint(Ink::Dim, head.trim_end()))?;
     for run in runs {
-        let status = line(status(run), 9);
+        let status = line(fate(run), 9);
         let ink = match &*status {
-            "applied" | "answered" | "proposed" => Ink::Good,
+            "applied" | "accepted" | "answered" | "proposed" => Ink::Good,
             "failed" | "conflict" | "cut off" => Ink::Bad,
             "running" => Ink::You,
             _ => Ink::Plain,
