@@ -371,6 +371,7 @@ fn legend(out: &mut String, story: &Story) {
     let has = |sort: &str| story.calls.iter().any(|call| call.sort.word() == sort);
     let entries = [
         ("model wait", "waits", true),
+        ("model think", "before its first token", true),
         ("model run", "model speaks", true),
         ("first", "first token", true),
         ("read run", "reads", has("read")),
