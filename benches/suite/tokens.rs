@@ -23,7 +23,7 @@ const LARGEST: u64 = 128 << 10;
 const REPEATED: [char; 10] = [' ', 'a', 'Z', '\n', '\t', '0', '-', 'é', '中', '\u{301}'];
 
 pub fn measure(report: &mut Report) {
-    // Before anything else has made the tables: the first count makes them while the probe watches.
+    // Before anything else has counted: what the first counts make and bring into memory, they do while the probe watches.
     let texts = corpus();
     lateness(report, &texts);
     let bytes = texts.iter().map(|text| text.len()).sum::<usize>();
@@ -102,11 +102,11 @@ fn lateness(report: &mut Report, texts: &[Arc<str>]) {
     let counter = Counter::new(0);
     // Shared, so that nobody gives ten megabytes back on the reactor.
     let whole: Vec<Arc<str>> = vec![texts.concat().into()];
-    let (mut made, mut counted) = (Watched::default(), Watched::default());
+    let (mut first, mut counted) = (Watched::default(), Watched::default());
     let (mut rest, mut turning) = (Watched::default(), Watched::default());
     for encoding in Encoding::ALL {
         let counter = counter.clone();
-        made.add(probe(&runtime, Held::of(async move { drop(counter.count(encoding, vec!["a word"]).await) })));
+        first.add(probe(&runtime, Held::of(async move { drop(counter.count(encoding, vec!["a word"]).await) })));
     }
     for turn in 0..TURNS {
         let begun = Instant::now();
@@ -131,7 +131,8 @@ fn lateness(report: &mut Report, texts: &[Arc<str>]) {
             }),
         ));
     }
-    for (what, busy) in [("the tables made", &made), ("10 MB counted", &counted), ("two threads turn round", &turning)]
+    for (what, busy) in
+        [("the first counts", &first), ("10 MB counted", &counted), ("two threads turn round", &turning)]
     {
         for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("worst", 1.0)] {
             let of = |watched: &Watched| Figure::of([watched.late_at(share)]);
@@ -139,15 +140,15 @@ fn lateness(report: &mut Report, texts: &[Arc<str>]) {
             report.beside(&format!("reactor late, {what}, {name}"), "ms", of(busy), ("at rest", of(&rest)), goal);
         }
     }
-    for (what, busy) in [("the tables made", &made), ("10 MB counted", &counted)] {
+    for (what, busy) in [("the first counts", &first), ("10 MB counted", &counted)] {
         report.alone(&format!("reactor held by the task, {what}, worst"), "ms", Figure::of([busy.held]), "≤ 1 ms");
     }
     let over = |watched: &Watched| {
         format!("{} of {}", watched.late.iter().filter(|late| **late > 1.0).count(), watched.late.len())
     };
     report.note(format!(
-        "reactor late by more than 1 ms: the tables made {} stamps, 10 MB counted {}, at rest {}, two threads turn round {}",
-        over(&made),
+        "reactor late by more than 1 ms: the first counts {} stamps, 10 MB counted {}, at rest {}, two threads turn round {}",
+        over(&first),
         over(&counted),
         over(&rest),
         over(&turning)

@@ -40,8 +40,8 @@ pub(crate) struct Live {
     request_id: Option<String>,
     /// Whether a complete call was given: it may have been run.
     called: bool,
-    /// Whether the connection was left a moment before the answer's end was told.
-    left: bool,
+    /// Whether the runtime has had a turn between the answer's end and its telling.
+    yielded: bool,
     may_restart: bool,
     permit: Option<Permit>,
     spares: Arc<Spares>,
@@ -85,7 +85,7 @@ impl Live {
             received: 0,
             request_id,
             called: false,
-            left: false,
+            yielded: false,
             may_restart: false,
             permit: Some(permit),
             spares: Arc::clone(spares),
@@ -116,7 +116,7 @@ impl Live {
     pub(crate) async fn next(&mut self) -> Result<Option<StreamEvent>, LlmError> {
         loop {
             if let Some(StreamEvent::Done(_)) = self.ready.get(self.given)
-                && !std::mem::replace(&mut self.left, true)
+                && !std::mem::replace(&mut self.yielded, true)
             {
                 // The end of the body has mostly come by now, too. Read before the reader sends its next request, it
                 // leaves that one a free connection.

@@ -168,4 +168,17 @@ function M.until_ended()
   t.same('in good order', ended, 0)
 end
 
+--- What comes after Implement was picked: the edit arrives, one undo takes it back, the editor is left.
+---@param undo string keys
+---@param leave string keys
+function M.edit_undo_leave(undo, leave)
+  M.gate('asked')
+  M.until_shown('the edit arrives', 'return sum(items)')
+  M.until_gone('in place of what was there', 'for item in items')
+  M.keys(undo)
+  M.until_shown('one undo takes it back', 'for item in items')
+  M.keys(leave)
+  M.until_ended()
+end
+
 return M

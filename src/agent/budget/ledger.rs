@@ -2,7 +2,7 @@
 //!
 //! The days stand in one small file of the state directory, which all servers of a user share: each adds what it spent
 //! under a lock, and replaces the file in one step. It is never larger than its last [`DAYS`] days, and is written at
-//! most once [`EVERY`] second and at the end of a run: each time a disk is waited for.
+//! most once in [`EVERY`] while a run goes on, and at its end: each time a disk is waited for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
