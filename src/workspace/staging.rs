@@ -248,7 +248,7 @@ impl Workspace {
                 }
             };
             let staged = entry.report(path);
-            state.tell_staged(run, path);
+            state.tell_carried(run, path, view.seen != now.seen);
             return Ok(staged);
         }
     }

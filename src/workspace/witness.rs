@@ -215,14 +215,19 @@ impl State {
         self.tell_all(path, |recorder| recorder.record(Event::Saved(place(path, uri))));
     }
 
-    /// A run has staged something at this path.
+    /// A run has staged something at this path, made on its text of now.
     pub(super) fn tell_staged(&mut self, run: &RunId, path: &WsPath) {
+        self.tell_carried(run, path, false);
+    }
+
+    /// A run has staged something at this path; says whether it was carried over what had changed since it was made.
+    pub(super) fn tell_carried(&mut self, run: &RunId, path: &WsPath, carried: bool) {
         let Some(area) = self.runs.get(run).filter(|area| area.witness.is_on()) else { return };
         let uri = self.uri_of(path);
         let Some(entry) = area.files.get(path) else {
             // Nothing is wanted of it any more.
             let (op, base) = (FileOp::Edited, TextId::of(""));
-            let staged = Staged { path: path.to_string(), uri, op, from: None, base, edits: Vec::new() };
+            let staged = Staged { path: path.to_string(), uri, op, from: None, base, edits: Vec::new(), carried };
             return area.witness.recorder.record(staged);
         };
         let source = entry.source(path).clone();
@@ -242,9 +247,9 @@ impl State {
         area.witness.files.insert(path.clone());
         let path = path.to_string();
         let weight = edits.iter().map(|edit| edit.text.len() + 64).sum();
-        area.witness
-            .recorder
-            .later("staged", weight, move |_| Staged { path, uri, op, from, base: name_of(&base), edits }.into());
+        area.witness.recorder.later("staged", weight, move |_| {
+            Staged { path, uri, op, from, base: name_of(&base), edits, carried }.into()
+        });
     }
 }
 

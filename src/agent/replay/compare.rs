@@ -1,4 +1,4 @@
-//! Whether a replay did what is recorded, and what a command staged, done again.
+//! Whether a replay did what is recorded, and what no tool can stage again, staged again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -159,7 +159,7 @@ fn is_same(roots: &Roots, recorded: &Sent, replayed: &FileChange) -> bool {
     }
 }
 
-/// Stages what a command had changed. The error is for people.
+/// Stages what is recorded, whatever is staged now. The error is for people.
 pub(super) fn stage(
     workspace: &Workspace,
     run: &RunId,

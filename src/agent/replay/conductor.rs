@@ -129,6 +129,11 @@ impl Conductor {
                 self.until(&what, |it| it.finished.get(&call).is_some_and(|count| *count >= nth).then_some(())).await?;
                 self.look();
                 if let Some(staged) = staged {
+                    // It was made on a text that is none any more: what it did there is done again.
+                    if staged.carried && !self.is_same(&staged)? {
+                        self.stage(&staged)?;
+                        self.look();
+                    }
                     self.compare(&staged)?;
                 }
             }
@@ -178,12 +183,25 @@ impl Conductor {
         }
     }
 
-    fn compare(&mut self, staged: &Staged) -> Result<(), Lost> {
-        let path = self.place(&staged.path)?;
+    /// The file's name, and the one it had.
+    fn names(&self, staged: &Staged) -> Result<(WsPath, Option<WsPath>), Lost> {
         let from = staged.from.as_deref().map(|from| self.place(from)).transpose()?;
+        Ok((self.place(&staged.path)?, from))
+    }
+
+    fn compare(&mut self, staged: &Staged) -> Result<(), Lost> {
+        let (path, from) = self.names(staged)?;
         let file = self.files.iter().find(|file| file.path == path);
         self.found.staged(staged, from.as_ref(), file);
         Ok(())
+    }
+
+    /// Whether what is staged now is what is recorded.
+    fn is_same(&self, staged: &Staged) -> Result<bool, Lost> {
+        let (path, from) = self.names(staged)?;
+        let mut found = Differences::default();
+        found.staged(staged, from.as_ref(), self.files.iter().find(|file| file.path == path));
+        Ok(found.all.is_empty())
     }
 
     /// Gives the answers that are due.
@@ -246,13 +264,11 @@ impl Conductor {
         Ok(())
     }
 
-    /// What a command had changed is staged as it was.
+    /// What a command had changed, or a call that was overtaken by typing, is staged as it was.
     fn stage(&mut self, staged: &Staged) -> Result<(), Lost> {
-        let path = self.place(&staged.path)?;
-        let from = staged.from.as_deref().map(|from| self.place(from)).transpose()?;
-        let workspace = &self.world.runs.services().workspace;
-        compare::stage(workspace, &self.run, staged, &path, from.as_ref())
-            .map_err(|why| Lost(format!("what a command changed in {path} could not be staged again: {why}")))
+        let (path, from) = self.names(staged)?;
+        compare::stage(self.workspace(), &self.run, staged, &path, from.as_ref())
+            .map_err(|why| Lost(format!("what was changed in {path} could not be staged again: {why}")))
     }
 
     fn typed(&mut self, typed: &Typed) -> Result<(), Lost> {

@@ -199,8 +199,15 @@ mod tests {
         let mut changes = Changes::default();
         let base = told(&mut changes, "one two");
         let edits = vec![EditRecord { start: 4, end: 7, text: "three".into() }];
-        let mut staged =
-            Staged { path: "a".into(), uri: "file:///a".into(), op: FileOp::Edited, from: None, base, edits };
+        let mut staged = Staged {
+            path: "a".into(),
+            uri: "file:///a".into(),
+            op: FileOp::Edited,
+            from: None,
+            base,
+            edits,
+            carried: false,
+        };
         changes.staged(&staged);
         assert!(changes.files()[0].diff.contains("+one three"));
         // What does not fit the text is no reason to fall over.

@@ -127,6 +127,10 @@ pub struct Staged {
     pub base: TextId,
     /// What is wanted there instead: in bytes of that text, sorted and disjoint. Empty for a removed file.
     pub edits: Vec<EditRecord>,
+    /// The call had looked at an older text, and its edits were carried over what had changed since: on the text of now
+    /// it may find nothing, or another place.
+    #[serde(default)]
+    pub carried: bool,
 }
 
 /// Everything the run wants, at the end of its loop and before anything of it is delivered.

@@ -97,6 +97,42 @@ fn so_are_runs_in_an_editor_that_skips_stale_edits() {
 }
 
 #[test]
+fn a_call_that_was_overtaken_by_typing_is_played_again_as_it_went() {
+    let mut it = Recorded::with(&[("a.rs", CODE)]);
+    let uri = it.bench.open("a.rs");
+    let run = it.bench.run(json!({"action": "task", "prompt": "mend", "uri": uri}));
+    let edit = ("edit_file", json!({"path": "a.rs", "old_string": "sum - x)", "new_string": "sum + x)"}));
+    let (request, reply) = it.bench.model.expect_blocking();
+    reply.play(&Turn::calls([edit]), &request);
+    let (request, reply) = it.bench.model.expect_blocking();
+    // Into what the call has found: on this text it would find nothing.
+    let behind = CODE.find("x)\n").unwrap();
+    it.bench.editor.type_at(&uri, behind, "\n");
+    reply.play(&Turn::text("Done."), &request);
+    assert_eq!(it.bench.finished(&run)["status"], "applied");
+    it.quit();
+    assert_eq!(it.sessions(&["replay", &run]).code, Some(0));
+
+    // As it is recorded where the key comes between the call's look and its edit, which nobody can time.
+    let file = it.records(&run);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |kind: &str, records: &[Value]| records.iter().position(|record| record["kind"] == kind).unwrap();
+    let typed = records.remove(at("typed", &records));
+    let staged = at("staged", &records);
+    records.insert(staged, typed);
+    records[staged + 1]["data"]["carried"] = true.into();
+    for (at, record) in records.iter_mut().enumerate() {
+        record["seq"] = (at + 1).into();
+    }
+    records[staged]["t"] = records[staged + 1]["t"].clone();
+    let lines: Vec<_> = records.iter().map(ToString::to_string).collect();
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let played = it.sessions(&["replay", &run]);
+    assert_eq!(played.code, Some(0), "{}\n{}", played.err, it.sessions(&["show", &run]).out);
+}
+
+#[test]
 fn the_diff_of_a_replay_is_that_of_the_run_and_touches_no_file() {
     let mut it = Recorded::with(&[("a.rs", CODE), ("b.rs", "fn b() {}\n"), ("gone.rs", "fn gone() {}\n")]);
     let uri = it.bench.open("a.rs");
