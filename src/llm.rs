@@ -2,7 +2,7 @@
 //!
 //! `types` says what a request and a response are, `endpoint` where to send one. `provider` is the port that `openai`,
 //! `anthropic`, `google` and `ollama` implement, each a feature of the build: a request in, bytes out; bytes in, events
-//! out; no socket. `body`, `few`, `fields`, `surrogates`, `scan` and `calls` are what they share, and `failure` turns an error body of any vendor into one sentence. `sse` finds the
+//! out; no socket. `body`, `escape`, `few`, `fields`, `surrogates`, `scan` and `calls` are what they share, and `failure` turns an error body of any vendor into one sentence. `sse` finds the
 //! events in a body and `reader` joins it to a decoder, so that a whole response can be read from a file
 //! (`recorded`, in tests). `transport` owns the one pooled HTTP client of each provider, `turnover` has it wait for a
 //! connection that is coming back, and `live` is a response on its way in. `client` is the one door: `answers` remembers (on disk: `kept`), `flight` lets equal calls be one, and `attempt` asks, as
@@ -33,6 +33,7 @@ pub mod catalogue;
 pub mod client;
 pub mod count;
 mod endpoint;
+mod escape;
 pub mod failure;
 mod few;
 mod fields;

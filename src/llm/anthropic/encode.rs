@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{VERSION, version};
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, body as write_body};
+use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::provider::{empty_object, fit_id, made_by};
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolResult};
@@ -54,35 +54,52 @@ struct Tool<'a> {
     cache_control: Option<CacheControl>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
 enum WireMessage<'a> {
     Echo(&'a RawValue),
     Ours { role: &'static str, content: Vec<Block<'a>> },
 }
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+impl Write for WireMessage<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
+            Self::Ours { role, content } => Object::begin(out).text("role", role).list("content", content)?.end(),
+        }
+        Ok(())
+    }
+}
+
 enum Block<'a> {
-    Text {
-        text: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
-    },
-    ToolUse {
-        id: Cow<'a, str>,
-        name: &'a str,
-        input: &'a RawValue,
-    },
-    ToolResult {
-        tool_use_id: Cow<'a, str>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        content: &'a str,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        is_error: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
-    },
+    Text { text: &'a str, cache_control: Option<CacheControl> },
+    ToolUse { id: Cow<'a, str>, name: &'a str, input: &'a RawValue },
+    ToolResult { id: Cow<'a, str>, content: &'a str, is_error: bool, cache_control: Option<CacheControl> },
+}
+
+impl Write for Block<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let block = Object::begin(out);
+        let (mut block, mark) = match self {
+            Self::Text { text, cache_control } => (block.text("type", "text").text("text", text), cache_control),
+            Self::ToolUse { id, name, input } => {
+                (block.text("type", "tool_use").text("id", id).text("name", name).json("input", input)?, &None)
+            }
+            Self::ToolResult { id, content, is_error, cache_control } => {
+                let mut block = block.text("type", "tool_result").text("tool_use_id", id);
+                if !content.is_empty() {
+                    block = block.text("content", content);
+                }
+                if *is_error {
+                    block = block.json("is_error", is_error)?;
+                }
+                (block, cache_control)
+            }
+        };
+        if let Some(mark) = mark {
+            block = block.json("cache_control", mark)?;
+        }
+        block.end();
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -122,6 +139,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
     if let Some(control) = cache.filter(|_| !provider.options.contains_key("cache_control")) {
         mark(&mut messages, control);
     }
+    let messages = List(&messages);
     let previous = request.messages.iter().rev().find_map(|message| match message {
         Message::Assistant(turn) => Some(turn),
         _ => None,
@@ -141,6 +159,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
             fields.push(("tool_choice", &serial));
         }
     }
+    let system = system.as_ref().map(|blocks| List(blocks));
     if let Some(system) = &system {
         fields.push(("system", system));
     }
@@ -148,7 +167,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
         fields.push(("diagnostics", diagnostics));
     }
     fields.push(("messages", &messages));
-    write_body(&fields, &provider.options, &READ)
+    write_body(&fields, &provider.options, &READ, room(request))
 }
 
 fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMessage<'a>> {
@@ -194,7 +213,7 @@ fn user<'w, 'a>(wire: &'w mut Vec<WireMessage<'a>>) -> &'w mut Vec<Block<'a>> {
 
 fn tool_result(result: &ToolResult, echoed: bool) -> Block<'_> {
     Block::ToolResult {
-        tool_use_id: fit_id(result.call.as_str(), MAX_ID, echoed),
+        id: fit_id(result.call.as_str(), MAX_ID, echoed),
         content: &result.content,
         is_error: result.is_error,
         cache_control: None,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::fitted;
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, body as write_body};
+use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::provider::empty_object;
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolResult};
@@ -23,48 +23,58 @@ const READ: [&str; 4] = ["api_version", "path_prefix", "thinkingConfig", "genera
 /// Stands where a call of another model's turn would have its thought signature.
 const FOREIGN: &str = "skip_thought_signature_validator";
 
-#[derive(Serialize)]
-#[serde(untagged)]
 enum Content<'a> {
     Echo(&'a RawValue),
     Ours { role: &'static str, parts: Vec<Part<'a>> },
 }
 
-#[derive(Serialize)]
-#[serde(untagged, rename_all_fields = "camelCase")]
+impl Write for Content<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
+            Self::Ours { role, parts } => Object::begin(out).text("role", role).list("parts", parts)?.end(),
+        }
+        Ok(())
+    }
+}
+
 enum Part<'a> {
-    Text {
-        text: &'a str,
-    },
-    Call {
-        function_call: FunctionCall<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        thought_signature: Option<&'static str>,
-    },
-    Response {
-        function_response: FunctionResponse<'a>,
-    },
+    Text(&'a str),
+    Call(FunctionCall<'a>, Option<&'static str>),
+    /// The call's id, if the server knows it, the function's name, `output` or `error`, and the text.
+    Response(Option<&'a str>, Cow<'a, str>, &'static str, &'a str),
+}
+
+impl Write for Part<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let mut part = Object::begin(out);
+        match self {
+            Self::Text(text) => part = part.text("text", text),
+            Self::Call(call, signature) => {
+                part = part.json("functionCall", call)?;
+                if let Some(signature) = signature {
+                    part = part.text("thoughtSignature", signature);
+                }
+            }
+            Self::Response(id, name, kind, text) => {
+                part = part.object("functionResponse", |response| {
+                    let response = match id {
+                        Some(id) => response.text("id", id),
+                        None => response,
+                    };
+                    response.text("name", name).object("response", |answer| answer.text(kind, text))
+                });
+            }
+        }
+        part.end();
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
 struct FunctionCall<'a> {
     name: Cow<'a, str>,
     args: &'a RawValue,
-}
-
-#[derive(Serialize)]
-struct FunctionResponse<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    name: Cow<'a, str>,
-    response: Answer<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Answer<'a> {
-    Output(&'a str),
-    Error(&'a str),
 }
 
 #[derive(Serialize)]
@@ -94,6 +104,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
     let tools = [Tools { function_declarations: declarations }];
     let generation = generation(request, provider);
     let contents = contents(request, provider);
+    let contents = List(&contents);
     let mut fields: Vec<Field<'_>> = Vec::with_capacity(4);
     if !request.system.trim().is_empty() {
         fields.push(("systemInstruction", &system));
@@ -103,7 +114,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
     }
     fields.push(("generationConfig", &generation));
     fields.push(("contents", &contents));
-    write_body(&fields, &provider.options, &READ)
+    write_body(&fields, &provider.options, &READ, room(request))
 }
 
 fn generation(request: &Request, provider: &ProviderConfig) -> Map<String, Value> {
@@ -130,10 +141,10 @@ fn contents<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<Content<
         match message {
             Message::User(text) if text.trim().is_empty() => {}
             Message::User(text) => match contents.last_mut() {
-                Some(Content::Ours { role: "user", parts }) if matches!(parts.last(), Some(Part::Text { .. })) => {
-                    parts.push(Part::Text { text });
+                Some(Content::Ours { role: "user", parts }) if matches!(parts.last(), Some(Part::Text(_))) => {
+                    parts.push(Part::Text(text));
                 }
-                _ => contents.push(Content::Ours { role: "user", parts: vec![Part::Text { text }] }),
+                _ => contents.push(Content::Ours { role: "user", parts: vec![Part::Text(text)] }),
             },
             // In a turn of their own: the API wants as many results as there were calls, directly after them.
             Message::ToolResults(results) => {
@@ -165,16 +176,15 @@ fn response<'a>(result: &'a ToolResult, echoed: Option<&RawValue>) -> Part<'a> {
     let id = result.call.as_str();
     // An id that we made for a call without one would be unknown there.
     let theirs = echoed.is_some_and(|raw| raw.get().contains(&Value::from(id).to_string()));
-    let response = if result.is_error { Answer::Error(&result.content) } else { Answer::Output(&result.content) };
-    let function_response = FunctionResponse { id: theirs.then_some(id), name: name(&result.name), response };
-    Part::Response { function_response }
+    let kind = if result.is_error { "error" } else { "output" };
+    Part::Response(theirs.then_some(id), name(&result.name), kind, &result.content)
 }
 
 /// A turn of another model: what it said and called.
 fn retold(turn: &AssistantTurn) -> Vec<Part<'_>> {
     let mut parts = Vec::with_capacity(1 + turn.calls.len());
     if !turn.text.trim().is_empty() {
-        parts.push(Part::Text { text: &turn.text });
+        parts.push(Part::Text(&turn.text));
     }
     // Of parallel calls only the first carries a signature.
     let mut signature = Some(FOREIGN);
@@ -184,7 +194,7 @@ fn retold(turn: &AssistantTurn) -> Vec<Part<'_>> {
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_else(|| empty_object());
         let function_call = FunctionCall { name: name(&call.name), args };
-        parts.push(Part::Call { function_call, thought_signature: signature.take() });
+        parts.push(Part::Call(function_call, signature.take()));
     }
     parts
 }

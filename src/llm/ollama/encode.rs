@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, body as write_body};
+use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::provider::{empty_object, made_by};
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolSpec};
@@ -14,13 +14,28 @@ use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolSpec};
 /// Options that are ours to read, not the server's.
 const READ: [&str; 2] = ["num_ctx", "options"];
 
-#[derive(Serialize)]
-#[serde(untagged)]
 enum WireMessage<'a> {
     Plain { role: &'static str, content: &'a str },
-    Result { role: &'static str, tool_name: &'a str, content: &'a str },
+    Result { tool_name: &'a str, content: &'a str },
     Echo(&'a RawValue),
-    Assistant { role: &'static str, content: &'a str, tool_calls: Vec<Call<'a>> },
+    Assistant { content: &'a str, tool_calls: Vec<Call<'a>> },
+}
+
+impl Write for WireMessage<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Plain { role, content } => Object::begin(out).text("role", role).text("content", content).end(),
+            Self::Result { tool_name, content } => {
+                Object::begin(out).text("role", "tool").text("tool_name", tool_name).text("content", content).end();
+            }
+            Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
+            Self::Assistant { content, tool_calls } => {
+                let turn = Object::begin(out).text("role", "assistant").text("content", content);
+                turn.json("tool_calls", tool_calls)?.end();
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -51,12 +66,13 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
     let tools: Vec<_> = request.tools.iter().map(tool).collect();
     let options = options(request, provider);
     let messages = messages(request, provider);
+    let messages = List(&messages);
     let mut fields: Vec<Field<'_>> = vec![("model", &request.model), ("stream", &true), ("options", &options)];
     if !tools.is_empty() {
         fields.push(("tools", &tools));
     }
     fields.push(("messages", &messages));
-    write_body(&fields, &provider.options, &READ)
+    write_body(&fields, &provider.options, &READ, room(request))
 }
 
 /// Without `num_ctx` the server takes a few thousand tokens and silently drops the beginning of what is longer.
@@ -94,11 +110,9 @@ fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMess
                 Some(raw) if made_by(&turn.origin, provider) => WireMessage::Echo(raw),
                 _ => retold(turn),
             }),
-            Message::ToolResults(results) => wire.extend(results.iter().map(|result| WireMessage::Result {
-                role: "tool",
-                tool_name: &result.name,
-                content: &result.content,
-            })),
+            Message::ToolResults(results) => wire.extend(
+                results.iter().map(|result| WireMessage::Result { tool_name: &result.name, content: &result.content }),
+            ),
         }
     }
     wire
@@ -121,7 +135,7 @@ fn retold(turn: &AssistantTurn) -> WireMessage<'_> {
     if tool_calls.is_empty() {
         return WireMessage::Plain { role: "assistant", content: &turn.text };
     }
-    WireMessage::Assistant { role: "assistant", content: &turn.text, tool_calls }
+    WireMessage::Assistant { content: &turn.text, tool_calls }
 }
 
 #[cfg(test)]

@@ -2,24 +2,35 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, body as write_body};
+use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::endpoint::text_option;
 use crate::llm::openai::READ;
 use crate::llm::provider::made_by;
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolSpec};
 
-#[derive(Serialize)]
-#[serde(untagged)]
 enum WireMessage<'a> {
     Plain { role: &'static str, content: &'a str },
-    Result { role: &'static str, tool_call_id: &'a str, content: &'a str },
+    Result { id: &'a str, content: &'a str },
     Echo(&'a RawValue),
     Assistant(Assistant<'a>),
+}
+
+impl Write for WireMessage<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Plain { role, content } => Object::begin(out).text("role", role).text("content", content).end(),
+            Self::Result { id, content } => {
+                Object::begin(out).text("role", "tool").text("tool_call_id", id).text("content", content).end();
+            }
+            Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
+            Self::Assistant(turn) => serde_json::to_writer(out, turn)?,
+        }
+        Ok(())
+    }
 }
 
 /// An assistant's message; its fields are those every compatible server knows, besides what came from the server.
@@ -96,6 +107,13 @@ impl<'a> Assistant<'a> {
 }
 
 #[derive(Serialize)]
+struct StreamOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_obfuscation: Option<bool>,
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
 struct Tool<'a> {
     r#type: &'static str,
     function: ToolFunction<'a>,
@@ -111,20 +129,21 @@ struct ToolFunction<'a> {
 pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes, LlmError> {
     let tools: Vec<_> = request.tools.iter().map(tool).collect();
     let messages = messages(request, provider);
+    let messages = List(&messages);
     let official = provider.base_url.host_str().is_some_and(|host| host == "api.openai.com");
-    let stream_options =
-        // Padding against traffic analysis doubles the bytes of a stream; others do not know the switch.
-        if official { json!({"include_usage": true, "include_obfuscation": false}) } else { json!({"include_usage": true}) };
+    // Padding against traffic analysis doubles the bytes of a stream; others do not know the switch.
+    let stream_options = StreamOptions { include_obfuscation: official.then_some(false), include_usage: true };
     let limit = match text_option(provider, "max_tokens_field") {
         Some("max_tokens") => "max_tokens",
         _ => "max_completion_tokens",
     };
-    let mut fields: Vec<Field<'_>> = vec![
-        ("model", &request.model),
-        ("stream", &true),
-        ("stream_options", &stream_options),
-        (limit, &request.max_output_tokens),
-    ];
+    let mut fields: Vec<Field<'_>> = Vec::with_capacity(8);
+    fields.extend([
+        ("model", &request.model as _),
+        ("stream", &true as _),
+        ("stream_options", &stream_options as _),
+        (limit, &request.max_output_tokens as _),
+    ] as [Field<'_>; 4]);
     if let Some(temperature) = &request.temperature {
         fields.push(("temperature", temperature));
     }
@@ -135,7 +154,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
         }
     }
     fields.push(("messages", &messages));
-    write_body(&fields, &provider.options, &READ)
+    write_body(&fields, &provider.options, &READ, room(request))
 }
 
 fn tool(spec: &ToolSpec) -> Tool<'_> {
@@ -154,11 +173,9 @@ fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMess
         match message {
             Message::User(text) => wire.push(WireMessage::Plain { role: "user", content: text }),
             Message::Assistant(turn) => wire.push(assistant(turn, provider)),
-            Message::ToolResults(results) => wire.extend(results.iter().map(|result| WireMessage::Result {
-                role: "tool",
-                tool_call_id: result.call.as_str(),
-                content: &result.content,
-            })),
+            Message::ToolResults(results) => wire.extend(
+                results.iter().map(|result| WireMessage::Result { id: result.call.as_str(), content: &result.content }),
+            ),
         }
     }
     wire
