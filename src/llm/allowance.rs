@@ -69,11 +69,13 @@ const FAMILIES: [(&str, &[&str]); 4] = [
 ];
 
 impl Allowance {
+    /// Whether the headers of an answer say anything.
+    pub(crate) fn is_told(headers: &HeaderMap) -> bool {
+        headers.keys().any(|name| name.as_str().contains("ratelimit-"))
+    }
+
     /// Takes over what the headers of an answer say. Without such headers nothing changes.
     pub(crate) fn observe(&mut self, headers: &HeaderMap, now: Instant, wall: SystemTime) {
-        if !headers.keys().any(|name| name.as_str().contains("ratelimit-")) {
-            return;
-        }
         let mut tokens = Vec::new();
         for (pattern, kinds) in FAMILIES {
             for kind in kinds {

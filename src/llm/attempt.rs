@@ -228,15 +228,13 @@ impl Client {
                 }
             }
         };
-        let permit = metrics.wait(Op::Queue, turn, |_| true).await;
-        peer.traffic.waited(queued.elapsed());
+        let (permit, sent) = metrics.wait_since(queued, Op::Queue, turn, |_| true).await;
+        peer.traffic.waited(sent - queued, sent);
         Traffic::count(&peer.traffic.requests);
         peer.uses();
-        let sent = Instant::now();
         let transport = self.transport();
-        let sending = transport.send(provider, Method::POST, &http.path, http.headers.clone(), http.body.clone());
-        let response = metrics.wait(Op::FirstByte, sending, Result::is_ok).await;
-        let first_byte = sent.elapsed();
+        let sending = transport.send(provider, Method::POST, &http.path, &http.headers, http.body.clone());
+        let (response, head) = metrics.wait_since(sent, Op::FirstByte, sending, Result::is_ok).await;
         let response = response?;
         let status = response.status().as_u16();
         peer.pace.observe(model, response.headers());
@@ -248,8 +246,9 @@ impl Client {
             return Err(Failed { failure, hints: Hints::read(&head, &body, SystemTime::now()) });
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-        let kind = kind.to_ascii_lowercase();
-        if kind.starts_with("text/html") || kind.starts_with("application/json") {
+        let is = |other: &str| kind.get(..other.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(other));
+        if is("text/html") || is("application/json") {
+            let kind = kind.to_ascii_lowercase();
             let head = response.headers().clone();
             let body = read_error_body(response, idle).await;
             return Err(not_a_stream(*codec, status, &head, &kind, &body).into());
@@ -258,8 +257,8 @@ impl Client {
         if !self.settings().match_events {
             decoder.parse_each();
         }
-        let mut live = Box::new(Live::new(response, decoder, provider, permit, &self.spares));
-        live.timing.first_byte = first_byte;
+        let mut live = Box::new(Live::new(response, head, decoder, provider, permit, &self.spares));
+        live.timing.first_byte = head - sent;
         live.first_event().await?;
         peer.traffic.first_token.record(sent.elapsed(), true);
         Ok(live)

@@ -151,7 +151,7 @@ impl Client {
         limit: usize,
     ) -> Result<Vec<u8>, Failure> {
         let HttpRequest { path, headers, body } = question;
-        let response = self.transport().send(provider, method, &path, headers, body).await?;
+        let response = self.transport().send(provider, method, &path, &headers, body).await?;
         let (status, idle) = (response.status().as_u16(), provider.timeouts.idle);
         if !(200..300).contains(&status) {
             let head = response.headers().clone();

@@ -359,16 +359,16 @@ impl Client {
             let client = Arc::clone(self);
             Flight::new(cacheable, |notices| Box::pin(async move { client.open(call, http, notices).await }))
         };
-        let (flight, joined) = match &sent {
-            Some(sent) => self.flights.join(sent.clone(), open),
+        let (flight, joined) = match sent {
+            Some(sent) => self.flights.join(sent, open),
             None => (open(), false),
         };
         if joined {
             self.shared.fetch_add(1, Relaxed);
         }
         let outcome = flight.begun(notify).await;
-        if let Some(sent) = &sent {
-            self.flights.leave(sent, &flight);
+        if shareable {
+            self.flights.leave(&flight);
         }
         outcome?;
         let keep = key.map(|key| (Arc::clone(self), key));
@@ -426,7 +426,7 @@ impl Client {
         Traffic::count(&peer.traffic.requests);
         peer.uses();
         let sent = Instant::now();
-        let response = self.transport().send(provider, Method::GET, &path, headers, Bytes::new()).await?;
+        let response = self.transport().send(provider, Method::GET, &path, &headers, Bytes::new()).await?;
         let elapsed = sent.elapsed();
         let status = response.status().as_u16();
         if (200..300).contains(&status) {

@@ -4,8 +4,7 @@
 //! the event in the log. So when the one who asked first goes away, the next of them just drives on, and when all are
 //! gone the line is dropped with the connection below it.
 
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -121,13 +120,17 @@ impl Flight {
     pub(crate) async fn begun(&self, notify: &(dyn Fn(RetryNotice) + Sync)) -> Result<(), LlmError> {
         // Who joins later hears what is told from then on.
         let mut heard = self.notices.len();
-        loop {
-            let moved = self.moved.notified();
-            let more = self.notices.more.notified();
+        let mut tell = || {
             while let Some(notice) = self.notices.at(heard) {
                 heard += 1;
                 notify(notice);
             }
+        };
+        let done = |log: &Log| log.begun || log.ended.is_some();
+        loop {
+            let moved = self.moved.notified();
+            let more = self.notices.more.notified();
+            tell();
             {
                 let log = self.log();
                 if log.begun {
@@ -137,11 +140,22 @@ impl Flight {
                     return ended.clone();
                 }
             }
+            // Who has the line hears of everything as it happens. Nearly always nobody else is there.
+            if let Ok(line) = self.line.try_lock() {
+                let mut step = std::pin::pin!(self.step(line, done));
+                poll_fn(|context| {
+                    let stepped = step.as_mut().poll(context);
+                    tell();
+                    stepped
+                })
+                .await;
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = more => {}
                 () = moved => {}
-                () = self.drive(|log| log.begun || log.ended.is_some()) => {}
+                () = self.drive(done) => {}
             }
         }
     }
@@ -179,7 +193,10 @@ impl Flight {
     /// Takes the line, and moves it a step unless somebody has done so meanwhile. Dropped, it loses nothing: all that
     /// was begun stays in the line.
     async fn drive(&self, done: impl Fn(&Log) -> bool) {
-        let mut line = self.line.lock().await;
+        self.step(self.line.lock().await, done).await;
+    }
+
+    async fn step(&self, mut line: tokio::sync::MutexGuard<'_, Line>, done: impl Fn(&Log) -> bool) {
         if done(&self.log()) {
             return;
         }
@@ -266,45 +283,32 @@ impl PartialEq for Sent {
     }
 }
 
-impl Eq for Sent {}
-
-impl Hash for Sent {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Conversations of one beginning differ at their end.
-        let body = &self.http.body;
-        state.write_usize(body.len());
-        state.write(&body[body.len().saturating_sub(64)..]);
-    }
-}
-
-/// Calls that can still be joined.
+/// Calls that can still be joined: few, and of bodies that mostly differ in length, so nothing is gained by hashing them.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<HashMap<Sent, Weak<Flight>>>);
+pub(crate) struct Flights(Mutex<Vec<(Sent, Weak<Flight>)>>);
 
 impl Flights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Sent, Weak<Flight>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Sent, Weak<Flight>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The call for this request that is under way, else a new one; says which.
     pub(crate) fn join(&self, key: Sent, open: impl FnOnce() -> Arc<Flight>) -> (Arc<Flight>, bool) {
         let mut flights = self.lock();
-        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade).filter(|flight| flight.can_be_joined()) {
+        // What has ended without being taken out was given up by all who waited.
+        flights.retain(|(_, flight)| flight.strong_count() > 0);
+        let mut same = flights.iter().filter(|(sent, _)| *sent == key).filter_map(|(_, flight)| flight.upgrade());
+        if let Some(flight) = same.find(|flight| flight.can_be_joined()) {
             return (flight, true);
         }
-        // What has ended without being taken out was given up by all who waited.
-        flights.retain(|_, flight| flight.strong_count() > 0);
         let flight = open();
-        flights.insert(key, Arc::downgrade(&flight));
+        flights.push((key, Arc::downgrade(&flight)));
         (flight, false)
     }
 
     /// Lets nobody join any more.
-    pub(crate) fn leave(&self, key: &Sent, flight: &Arc<Flight>) {
-        let mut flights = self.lock();
-        if flights.get(key).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(flight))) {
-            flights.remove(key);
-        }
+    pub(crate) fn leave(&self, flight: &Arc<Flight>) {
+        self.lock().retain(|(_, known)| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(flight)));
     }
 }
 

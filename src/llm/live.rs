@@ -62,8 +62,10 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
+    /// A response whose head came at this moment.
     pub(crate) fn new(
         response: Response,
+        head: Instant,
         decoder: Box<dyn Decode>,
         provider: &Arc<ProviderConfig>,
         permit: Permit,
@@ -81,7 +83,7 @@ impl Live {
             given: 0,
             failed: None,
             provider: Arc::clone(provider),
-            last_event: Instant::now(),
+            last_event: head,
             received: 0,
             request_id,
             called: false,

@@ -132,7 +132,6 @@ impl State {
 
     /// How long a request of so many tokens has to wait for the rates; what goes now is counted.
     fn too_early(&self, ask: &mut Ask) -> Option<Duration> {
-        let now = self.clock.now();
         if let Some((bucket, full)) = self.tokens.as_ref().filter(|_| !ask.counted) {
             // What is larger than a minute's ration takes all of it.
             let wanted =
@@ -140,11 +139,11 @@ impl State {
             // More than fits is not asked for.
             let wanted = wanted.min(*full);
             if let Ok(Err(not_yet)) = bucket.check_n(wanted) {
-                return Some(not_yet.wait_time_from(now));
+                return Some(not_yet.wait_time_from(self.clock.now()));
             }
             ask.counted = true;
         }
-        self.bucket.check().err().map(|not_yet| not_yet.wait_time_from(now))
+        self.bucket.check().err().map(|not_yet| not_yet.wait_time_from(self.clock.now()))
     }
 
     /// The run that goes next, or the moment to look again: none where only the end of a request can change anything.
@@ -310,6 +309,9 @@ impl Pace {
 
     /// Takes over what an answer's headers say about the rations of a model.
     pub(crate) fn observe(&self, model: &Arc<str>, headers: &HeaderMap) {
+        if !Allowance::is_told(headers) {
+            return;
+        }
         self.with_allowance(model, |allowance| allowance.observe(headers, Instant::now(), SystemTime::now()));
     }
 

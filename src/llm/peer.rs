@@ -81,7 +81,10 @@ impl Peer {
     pub(crate) fn succeeded(&self, model: &Arc<str>, mut trial: Trial<'_>) {
         trial.0 = None;
         lock(&self.breaker).succeeded();
-        lock(&self.models).remove(model);
+        let mut models = lock(&self.models);
+        if !models.is_empty() {
+            models.remove(model);
+        }
     }
 
     /// An attempt failed.

@@ -1,7 +1,7 @@
 //! What went between us and one provider, counted.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::metrics::{OpStats, Timer};
 
@@ -21,9 +21,9 @@ impl Traffic {
         counter.fetch_add(1, Relaxed);
     }
 
-    /// How long a request waited for its turn.
-    pub(crate) fn waited(&self, wait: Duration) {
-        self.waited.record(wait, true);
+    /// How long a request that has its turn now waited for it.
+    pub(crate) fn waited(&self, wait: Duration, now: Instant) {
+        self.waited.record_at(now, wait, true);
     }
 }
 

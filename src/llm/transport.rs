@@ -180,10 +180,14 @@ impl Transport {
         provider: &ProviderConfig,
         method: Method,
         path: &str,
-        mut headers: HeaderMap,
+        vendors: &HeaderMap,
         body: Bytes,
     ) -> Result<Response, Failure> {
-        let url = url(provider, path)?;
+        let mut request = reqwest::Request::new(method, url(provider, path)?);
+        let headers = request.headers_mut();
+        // With room for what the client adds.
+        headers.reserve(vendors.len() + provider.headers.len() + 6);
+        headers.extend(vendors.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -198,8 +202,8 @@ impl Transport {
         let pooled = pool.turnover.opened() > 0;
         let limit = provider.timeouts.first_byte;
         let (body, _unplaced) = pool.turnover.body(body, pool.turnover.asks());
-        let request = client.request(method, url).headers(headers).body(body);
-        match tokio::time::timeout(limit, request.send()).await {
+        *request.body_mut() = Some(body);
+        match tokio::time::timeout(limit, client.execute(request)).await {
             Ok(Ok(mut response)) => {
                 pool.turnover.answered(&mut response);
                 Ok(response)
@@ -356,7 +360,7 @@ pub(crate) fn spell(limit: Duration) -> String {
     }
 }
 
-/// The connector with an eye on it, and a clock.
+/// Puts an eye on the connector, and a clock.
 #[derive(Clone, Debug)]
 struct Counting {
     turnover: Arc<Turnover>,
@@ -367,20 +371,27 @@ impl<S> Layer<S> for Counting {
     type Service = Counted<S>;
 
     fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, counting: self.clone() }
+        Counted { inner: Arc::new(inner), counting: self.clone() }
     }
 }
 
-/// A connector that opens only what is needed, and whose successes are counted.
-#[derive(Clone, Debug)]
+/// A connector that opens only what is needed, and whose successes are counted. The HTTP client copies it several times
+/// for each request, whether one connects or not, so what is behind it is copied only for those that do.
+#[derive(Debug)]
 struct Counted<S> {
-    inner: S,
+    inner: Arc<S>,
     counting: Counting,
+}
+
+impl<S> Clone for Counted<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), counting: self.counting.clone() }
+    }
 }
 
 impl<S, R> Service<R> for Counted<S>
 where
-    S: Service<R, Error = Box<dyn Error + Send + Sync>> + Clone + Send + 'static,
+    S: Service<R, Error = Box<dyn Error + Send + Sync>> + Clone + Send + Sync + 'static,
     S::Future: Future<Output = Result<S::Response, S::Error>> + Send + 'static,
     R: Send + 'static,
 {
@@ -388,18 +399,21 @@ where
     type Error = S::Error;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        // The one that is called is waited for once it is wanted.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let Counting { turnover, metrics } = self.counting.clone();
-        // The one that was found ready has to be the one that is called.
-        let fresh = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let Self { inner, counting: Counting { turnover, metrics } } = self.clone();
         Box::pin(async move {
             turnover.hold().await?;
-            let connection = metrics.wait(Op::Connect, inner.call(request), Result::is_ok).await?;
+            let mut inner = S::clone(&inner);
+            let connects = async {
+                std::future::poll_fn(|context| inner.poll_ready(context)).await?;
+                inner.call(request).await
+            };
+            let connection = metrics.wait(Op::Connect, connects, Result::is_ok).await?;
             turnover.opens();
             Ok(connection)
         })

@@ -78,7 +78,10 @@ pub struct Waiting {
 impl Waiting {
     /// It has ended, well or not, with what took the time, which is asked only if it is told.
     pub fn end(self, metrics: &Metrics, ok: bool, why: impl FnOnce() -> Cow<'static, str>) {
-        let now = Instant::now();
+        self.end_at(Instant::now(), metrics, ok, why);
+    }
+
+    fn end_at(self, now: Instant, metrics: &Metrics, ok: bool, why: impl FnOnce() -> Cow<'static, str>) {
         let took = now.saturating_duration_since(self.began);
         self.trace.in_scope(|| metrics.note(self.op, now, took, ok, why));
     }
@@ -102,10 +105,23 @@ impl Metrics {
 
     /// Does work that waits as one operation; `ok` says whether it went well.
     pub async fn wait<T>(&self, op: Op, work: impl Future<Output = T>, ok: impl FnOnce(&T) -> bool) -> T {
-        let waiting = self.begin(op);
+        self.wait_since(Instant::now(), op, work, ok).await.0
+    }
+
+    /// The same for work that begins at a moment that is known. Gives the moment of its end as well, where what follows
+    /// begins.
+    pub async fn wait_since<T>(
+        &self,
+        began: Instant,
+        op: Op,
+        work: impl Future<Output = T>,
+        ok: impl FnOnce(&T) -> bool,
+    ) -> (T, Instant) {
+        let waiting = Waiting { op, trace: op.trace(), began };
         let done = work.instrument(waiting.trace.clone()).await;
-        waiting.end(self, ok(&done), Cow::default);
-        done
+        let ended = Instant::now();
+        waiting.end_at(ended, self, ok(&done), Cow::default);
+        (done, ended)
     }
 
     /// Begins an operation.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, body as write_body};
+use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::openai::READ;
 use crate::llm::provider::{fit_id, made_by};
@@ -16,13 +16,29 @@ use crate::llm::{AssistantTurn, LlmError, Message, Request};
 /// Longer names of calls are refused.
 const MAX_ID: usize = 64;
 
-#[derive(Serialize)]
-#[serde(untagged)]
 enum Item<'a> {
     Message { role: &'static str, content: &'a str },
-    Call { r#type: &'static str, call_id: Cow<'a, str>, name: &'a str, arguments: &'a str },
-    Output { r#type: &'static str, call_id: Cow<'a, str>, output: &'a str },
+    Call { call_id: Cow<'a, str>, name: &'a str, arguments: &'a str },
+    Output { call_id: Cow<'a, str>, output: &'a str },
     Echo(&'a RawValue),
+}
+
+impl Write for Item<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Message { role, content } => Object::begin(out).text("role", role).text("content", content).end(),
+            Self::Call { call_id, name, arguments } => {
+                let call = Object::begin(out).text("type", "function_call").text("call_id", call_id);
+                call.text("name", name).text("arguments", arguments).end();
+            }
+            Self::Output { call_id, output } => {
+                let result = Object::begin(out).text("type", "function_call_output").text("call_id", call_id);
+                result.text("output", output).end();
+            }
+            Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -48,6 +64,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
         })
         .collect();
     let input = input(request, provider);
+    let input = List(&input);
     let include = ["reasoning.encrypted_content"];
     let mut fields: Vec<Field<'_>> = vec![
         ("model", &request.model),
@@ -69,7 +86,7 @@ pub(super) fn body(request: &Request, provider: &ProviderConfig) -> Result<Bytes
         }
     }
     fields.push(("input", &input));
-    write_body(&fields, &provider.options, &READ)
+    write_body(&fields, &provider.options, &READ, room(request))
 }
 
 fn input<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<Item<'a>> {
@@ -80,7 +97,6 @@ fn input<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<Item<'a>> {
         match message {
             Message::User(text) => input.push(Item::Message { role: "user", content: text }),
             Message::ToolResults(results) => input.extend(results.iter().map(|result| Item::Output {
-                r#type: "function_call_output",
                 call_id: fit_id(result.call.as_str(), MAX_ID, echoed),
                 output: &result.content,
             })),
@@ -110,7 +126,6 @@ fn retell<'a>(turn: &'a AssistantTurn, input: &mut Vec<Item<'a>>) {
         input.push(Item::Message { role: "assistant", content: &turn.text });
     }
     input.extend(turn.calls.iter().map(|call| Item::Call {
-        r#type: "function_call",
         call_id: fit_id(call.id.as_str(), MAX_ID, false),
         name: &call.name,
         arguments: if is_object(&call.arguments) { &call.arguments } else { "{}" },
