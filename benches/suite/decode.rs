@@ -1,10 +1,10 @@
-//! Streams of every protocol, from bytes to typed events: the time and the allocations of an event, and whether a large
-//! event costs more than its size.
+//! Streams of every protocol, from bytes to typed events: the time of an event, and whether a large one costs more than its
+//! size.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use ropeway::cli::bench::decode::{CHUNK, EVENTS, PROTOCOLS, read};
+use ropeway::cli::bench::decode::{CHUNK, EVENTS, PROTOCOLS};
 use serde::Deserialize;
 
 use super::report::{Figure, Report};
@@ -12,23 +12,10 @@ use super::report::{Figure, Report};
 pub fn measure(report: &mut Report) {
     for protocol in &PROTOCOLS {
         let stream = protocol.stream(" a token", EVENTS);
-        let mut events = Vec::with_capacity(1024);
         let mut timed = protocol.measure();
         let ours = timed.figure(31).expect("a good stream");
         let floor = Figure::of((0..31).map(|_| bare(&stream)));
         report.beside(&timed.name, timed.unit, ours, ("serde_json on its lines", floor), "≤ 0.5 µs");
-
-        let mut reader = protocol.reader().expect("all providers are in");
-        let warm = protocol.stream(" a token", 2_000);
-        let warm = &warm[..warm.len() - protocol.frame.1.len()];
-        read(&mut reader, warm, &mut events).expect("a good stream");
-        let rest = protocol.stream(" a token", EVENTS);
-        let rest = &rest[protocol.frame.0.len()..rest.len() - protocol.frame.1.len()];
-        let counted = allocation_counter::measure(|| {
-            read(&mut reader, rest, &mut events).expect("a good stream");
-        });
-        let each = counted.count_total as f64 / EVENTS as f64;
-        report.alone(&format!("{}: allocations an event", protocol.name), "", Figure::of([each]), "≤ 2");
     }
 
     let chat = &PROTOCOLS[0];

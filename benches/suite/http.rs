@@ -2,23 +2,20 @@
 //! connection and on a new one, what a streamed event costs, how late it is, how soon a cancel is seen at the other
 //! end, and what a hundred runs at once hold.
 //!
-//! The servers have a thread of their own and the clients are on the bench's, so time on the processor and allocations
-//! are the client's alone.
+//! The servers have a thread of their own and the clients are on the bench's, so time on the processor is
+//! the client's alone. What an event takes of memory is counted in `benches/streamed.rs`.
 
 use std::hint::black_box;
 use std::process::Command;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use ropeway::config::{ProviderConfig, ProviderKind, Timeouts};
-use ropeway::ids::RunId;
-use ropeway::llm::{Call, Client, ClientSettings, Message, Request, ResponseStream, StreamEvent};
-use serde::{Deserialize, Serialize};
+use ropeway::llm::StreamEvent;
+use serde::Serialize;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use super::asking::{bare, client, drain, floor, open, post, provider, request};
 use super::child::Server;
 use super::endless::{Endless, Manner};
 use super::report::{Figure, Report, ms, source_text};
@@ -42,84 +39,6 @@ pub fn measure(report: &mut Report) {
         cancels(report, &runtime, &server, http2);
     }
     runs(report, &server);
-}
-
-/// As the client sets its own up; `pooled` says whether connections are kept.
-fn bare(server: &Endless, http2: bool, pooled: bool) -> reqwest::Client {
-    let mut builder = reqwest::Client::builder().no_proxy().tcp_nodelay(true).tls_certs_only([server.certificate()]);
-    if !http2 {
-        builder = builder.http1_only();
-    }
-    if !pooled {
-        builder = builder.pool_max_idle_per_host(0);
-    }
-    builder.build().expect("a client")
-}
-
-fn client(server: &Endless, http2: bool) -> Arc<Client> {
-    let settings = ClientSettings {
-        http2,
-        requests_per_second: 1e9,
-        burst: u32::MAX,
-        max_retries: 0,
-        roots: vec![server.certificate()],
-        ..ClientSettings::default()
-    };
-    Client::new(settings)
-}
-
-fn provider(url: &str) -> Arc<ProviderConfig> {
-    let long = Duration::from_secs(60);
-    Arc::new(ProviderConfig {
-        name: "p".to_owned(),
-        kind: ProviderKind::OpenAi,
-        base_url: url.parse().expect("an address"),
-        api_key_env: None,
-        key: Some("k".to_owned().into()),
-        key_missing: None,
-        headers: Vec::new(),
-        timeouts: Timeouts { connect: long, first_byte: long, idle: long },
-        options: serde_json::Map::new(),
-    })
-}
-
-fn request() -> Request {
-    Request {
-        model: Arc::from("m"),
-        system: Arc::from("be brief"),
-        tools: Arc::from([]),
-        messages: vec![Message::User(Arc::from("x".repeat(2000)))],
-        max_output_tokens: 1000,
-        context_window: 50_000,
-        temperature: None,
-        parallel_tools: true,
-    }
-}
-
-/// As a run asks.
-async fn open(client: &Arc<Client>, provider: &Arc<ProviderConfig>, request: &Request) -> ResponseStream {
-    let call = Call {
-        request: request.clone(),
-        provider: Arc::clone(provider),
-        fallback: Arc::from([]),
-        run: RunId::from("r"),
-        thread: None,
-    };
-    client.call(call, &|_| {}).await.expect("an answer")
-}
-
-async fn drain(stream: &mut ResponseStream) -> usize {
-    let mut count = 0;
-    while let Some(event) = stream.next().await.expect("a good stream") {
-        count += 1;
-        black_box(event);
-    }
-    count
-}
-
-async fn post(client: &reqwest::Client, url: &str, body: &Bytes) -> reqwest::Response {
-    let request = client.post(format!("{url}/chat/completions")).body(body.clone());
-    request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).send().await.expect("an answer")
 }
 
 /// As [`post`], by who has no bytes yet and wants events: the body is written, and the answer read, as typed JSON.
@@ -205,44 +124,6 @@ fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
     report.note(format!("{} requests opened {connections} connection(s)", REQUESTS + 12));
 }
 
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    delta: Delta<'a>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    content: Option<std::borrow::Cow<'a, str>>,
-}
-
-/// The least a client can do: lines cut out of a growing buffer, and typed JSON that borrows from them.
-async fn floor(response: &mut reqwest::Response, mut event: impl FnMut(&str)) {
-    let mut pending: Vec<u8> = Vec::new();
-    while let Some(chunk) = response.chunk().await.expect("a good stream") {
-        pending.extend_from_slice(&chunk);
-        let mut at = 0;
-        while let Some(end) = memchr::memchr(b'\n', &pending[at..]) {
-            let data = pending[at..at + end].strip_prefix(b"data: ").filter(|data| data.first() == Some(&b'{'));
-            if let Some(data) = data {
-                let chunk: Chunk<'_> = serde_json::from_slice(data).expect("JSON");
-                if let Some(content) = chunk.choices.first().and_then(|choice| choice.delta.content.as_ref()) {
-                    event(content);
-                }
-            }
-            at += end + 1;
-        }
-        pending.drain(..at);
-    }
-}
-
 /// Time of this thread on a core, in seconds.
 fn on_core() -> f64 {
     let line = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
@@ -253,32 +134,26 @@ fn events(report: &mut Report, runtime: &Runtime, server: &Endless, http2: bool)
     let url = server.url(Manner::Events(EVENTS));
     let (ours, provider, request) = (client(server, http2), provider(&url), request());
     let (bare, body) = (bare(server, http2, true), Bytes::from_static(b"{}"));
-    let (mut costs, mut floors, mut allocations, mut least) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut costs, mut floors) = (Vec::new(), Vec::new());
     for round in 0..STREAMS {
         let mut stream = runtime.block_on(open(&ours, &provider, &request));
-        let (before, mut count) = (on_core(), 0);
-        let allocated = allocation_counter::measure(|| count = runtime.block_on(drain(&mut stream)));
+        let before = on_core();
+        let count = runtime.block_on(drain(&mut stream));
         let cost = (on_core() - before) * 1e6 / EVENTS as f64;
         assert!(count >= EVENTS, "{count} events");
         let mut response = runtime.block_on(post(&bare, &url, &body));
         let (before, mut count) = (on_core(), 0_usize);
-        let bare_allocated = allocation_counter::measure(|| {
-            runtime.block_on(floor(&mut response, |text| count += usize::from(!text.is_empty())));
-        });
+        runtime.block_on(floor(&mut response, |text| count += usize::from(!text.is_empty())));
         let bare_cost = (on_core() - before) * 1e6 / EVENTS as f64;
         assert!(count >= EVENTS, "{count} events");
         if round > 0 {
             costs.push(cost);
             floors.push(bare_cost);
-            allocations.push(allocated.count_total as f64 / EVENTS as f64);
-            least.push(bare_allocated.count_total as f64 / EVENTS as f64);
         }
     }
     let (version, goal) = if http2 { ("HTTP/2", "≤ 1.2 µs") } else { ("HTTP/1.1", "≤ 2.0 µs") };
     let name = format!("streamed event with its JSON, CPU, {version}");
     report.beside(&name, "µs", Figure::of(costs), ("bare reqwest", Figure::of(floors)), goal);
-    let name = format!("allocations of it, {version} and TLS included");
-    report.beside(&name, "", Figure::of(allocations), ("bare reqwest", Figure::of(least)), "≤ 2");
 }
 
 /// From the server's stamp to the event in the reader's hands, an event each millisecond.

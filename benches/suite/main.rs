@@ -11,6 +11,7 @@
     reason = "a measuring program of its own, not part of the server"
 )]
 
+mod asking;
 mod child;
 mod config;
 mod decode;
