@@ -30,6 +30,7 @@ mod schema;
 mod sections;
 mod show;
 mod store;
+mod values;
 
 pub use self::action::{PLACEHOLDERS, UserAction};
 pub use self::cache::ConfigCounters;

@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::keys::{TOOL_NAMES, nearest_word};
 use super::model::{ModelRef, model_ref};
 use super::node::Node;
-use super::place::{Layer, Origin};
-use super::read::{Reader, Table, boolean, shown, strings, text, texts};
+use super::place::{Layer, Origin, Severity};
+use super::read::{Reader, Table, Unknown, shown};
+use super::values::{boolean, strings, text, texts};
 
 /// The ids of the built-in actions, which nobody may take.
 const BUILT_IN: &[&str] =
@@ -124,20 +125,16 @@ fn prompt(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<String> {
     let mut known = true;
     for name in placeholders(&prompt).filter(|name| !PLACEHOLDERS.contains(name)) {
         known = false;
-        let span = reader.place_of(node, &format!("{{{name}}}"));
-        match nearest_word(name, PLACEHOLDERS.iter().copied()) {
-            Some(near) => {
-                let message = format!("nothing is put in for `{{{name}}}`; did you mean `{{{near}}}`?");
-                reader.mendable(key, &span, message, format!("{{{near}}}"));
-            }
-            None => {
-                let message = format!(
-                    "nothing is put in for `{{{name}}}`; there are {}, and `{{{{{name}}}}}` is the text itself",
-                    PLACEHOLDERS.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ")
-                );
-                reader.error(key, &span, message);
-            }
-        }
+        let braced = |name: &str| format!("{{{name}}}");
+        let near = nearest_word(name, PLACEHOLDERS.iter().copied()).map(braced);
+        let (word, all) = (braced(name), PLACEHOLDERS.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>());
+        let unknown = Unknown {
+            message: format!("nothing is put in for `{word}`"),
+            word: &word,
+            near: near.as_deref(),
+            others: format!("there are {}, and `{{{word}}}` is the text itself", all.join(", ")),
+        };
+        reader.unknown_word(Severity::Error, key, node, &unknown);
     }
     known.then_some(prompt)
 }
@@ -170,14 +167,7 @@ fn tools(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Vec<String>>
             named.push(tool);
             continue;
         }
-        let message = format!("no tool is named `{}`", shown(&tool));
-        match nearest_word(&tool, TOOL_NAMES.iter().copied()) {
-            Some(near) => {
-                let message = format!("{message}; did you mean `{near}`?");
-                reader.mendable(key, &place.span, message, format!("\"{near}\""));
-            }
-            None => reader.error(key, &place.span, format!("{message}; there are {}", TOOL_NAMES.join(", "))),
-        }
+        reader.unknown_word(Severity::Error, key, place, &Unknown::name("tool", &tool, TOOL_NAMES));
     }
     Some(named)
 }

@@ -7,8 +7,9 @@ use super::permission::PermissionsLayer;
 use super::place::At;
 use super::profile::{PROFILES, Profile};
 use super::provider::{self, ProviderLayer};
-use super::read::{Reader, Table, word};
+use super::read::{Reader, Table};
 use super::sections::{AgentLayer, ContextLayer, EditsLayer, LlmLayer, MonitorLayer, RecordingLayer, ToolsLayer};
+use super::values::word;
 
 /// Everything that a layer of the user's may set.
 #[derive(Clone, Debug, Default)]

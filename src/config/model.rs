@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::node::{Node, Value};
 use super::place::{At, Origin};
-use super::read::{Reader, Table, float, integer, shown, texts};
+use super::read::{Reader, Table, shown};
+use super::values::{float, integer, texts};
 
 /// `PROVIDER/MODEL`. The model's own name may hold further slashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

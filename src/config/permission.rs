@@ -6,10 +6,11 @@ use std::fmt;
 use globset::GlobBuilder;
 use serde::Serialize;
 
-use super::keys::{TOOL_NAMES, nearest_word};
+use super::keys::TOOL_NAMES;
 use super::node::Node;
-use super::place::{Origin, Origins};
-use super::read::{Reader, Table, shown, texts};
+use super::place::{Origin, Origins, Severity};
+use super::read::{Reader, Table, Unknown, shown};
+use super::values::texts;
 
 /// Rules in one list of one layer.
 const MAX_RULES: usize = 1000;
@@ -165,9 +166,9 @@ fn rule(reader: &mut Reader<'_>, key: &str, text: &str, place: &Node) -> Result<
         return Err(Some(tool.to_owned()));
     }
     if !TOOL_NAMES.contains(&tool) {
-        let near = nearest_word(tool, TOOL_NAMES.iter().copied());
-        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        reader.warning(key, &place.span, format!("no built-in tool is named `{tool}`{hint}"));
+        // Only a warning, so that a rule for a tool of another version does not make the rest of the file count for
+        // nothing.
+        reader.unknown_word(Severity::Warning, key, place, &Unknown::name("tool", tool, TOOL_NAMES));
     }
     Ok(Rule { tool: tool.to_owned(), pattern })
 }

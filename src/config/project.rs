@@ -5,13 +5,15 @@
 //! it has can only tighten, which [`ProjectLayer::apply`] sees to, or describe.
 
 use super::action::{self, UserAction};
+use super::keys::TOOL_NAMES;
 use super::model::{ModelRef, model_ref};
 use super::node::Node;
 use super::permission::RulesLayer;
 use super::place::{At, Origins, Problem, Severity};
-use super::read::{Reader, Table, float, integer, strings, word};
+use super::read::{Reader, Table};
 use super::resolve::Config;
 use super::sections::{ContextLayer, EDIT_MODES, EditMode};
+use super::values::{float, integer, names, word};
 
 /// One project's file.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +49,7 @@ impl ProjectLayer {
             max_tokens,
             mode: table.section("edits", |table| table.take("mode", word(EDIT_MODES))),
             context: table.section("context", ContextLayer::read),
-            disabled: table.section("tools", |table| table.take("disabled", strings(256, 128))),
+            disabled: table.section("tools", |table| table.take("disabled", names("tool", TOOL_NAMES))),
             permissions: table.section("permissions", RulesLayer::read),
             actions: action::read_all(table),
         }

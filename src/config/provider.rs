@@ -17,7 +17,8 @@ use url::{Host, Url};
 use self::fields::{api_key_env, base_url, headers};
 use super::env::EnvSnapshot;
 use super::place::{At, Layer, Origin, Origins, Problem, Severity};
-use super::read::{Table, free_table, integer, shown, word};
+use super::read::{Table, shown};
+use super::values::{free_table, integer, word};
 
 /// The protocol that a provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -1,14 +1,12 @@
 //! Reading a tree of settings into typed layers, reporting everything wrong at once.
 //!
 //! A [`Table`] remembers which keys were asked of it, so the set of valid keys is the code that reads them; what is left
-//! over is reported with the nearest valid key. What each key takes is said by small readers: `integer(1, 100)`.
+//! over is reported with the nearest valid key. What each key takes is said by the small readers of `values`.
 
 use std::ops::Range;
 
-use serde_json::{Map, Value as Json};
-
 use super::keys;
-use super::node::{Name, Node, Value, to_json};
+use super::node::{Name, Node, Value};
 use super::place::{At, Layer, Origin, Problem, Severity, Source};
 
 /// Problems told for one layer; a file of a megabyte can hold a hundred thousand.
@@ -18,6 +16,33 @@ const MAX_PROBLEMS: usize = 100;
 struct Mend {
     suggestion: Option<String>,
     replacement: Option<String>,
+}
+
+/// A word that is none of those there are.
+pub(super) struct Unknown<'w> {
+    /// What is wrong with it.
+    pub(super) message: String,
+    /// The word as it is written.
+    pub(super) word: &'w str,
+    /// The nearest that there is, if one is near.
+    pub(super) near: Option<&'w str>,
+    /// What to say where none is.
+    pub(super) others: String,
+}
+
+impl<'w> Unknown<'w> {
+    /// Something that is no name of a `what`.
+    pub(super) fn name(what: &str, word: &'w str, known: &[&'w str]) -> Self {
+        Self {
+            message: format!("no {what} is named `{}`", shown(word)),
+            word,
+            near: keys::nearest_word(word, known.iter().copied()),
+            others: format!(
+                "there are {}",
+                known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
 }
 
 /// Collects the problems of one layer while it is read.
@@ -54,9 +79,24 @@ impl<'s> Reader<'s> {
         self.report(Severity::Error, key, span, message, Some(mend));
     }
 
-    /// Where `words` stand in the text of a value; the whole value where they are written otherwise.
-    pub(super) fn place_of(&self, node: &Node, words: &str) -> Range<usize> {
-        self.source.find(&node.span, words).unwrap_or_else(|| node.span.clone())
+    /// A word that is none of those there are, with the nearest of them. The word may be only a part of the value.
+    pub(super) fn unknown_word(&mut self, severity: Severity, key: &str, node: &Node, unknown: &Unknown<'_>) {
+        let Unknown { message, word, near, others } = unknown;
+        // A value that is written with escapes has no place for a part of it.
+        let whole = matches!(&node.value, Value::String(text) if text == word);
+        let part = if whole { None } else { self.source.find(&node.span, word) };
+        let (message, replacement) = match near {
+            Some(near) => {
+                let replacement = match (whole, &part) {
+                    (true, _) => Some(format!("\"{near}\"")),
+                    (false, part) => part.as_ref().map(|_| (*near).to_owned()),
+                };
+                (format!("{message}; did you mean `{near}`?"), replacement)
+            }
+            None => (format!("{message}; {others}"), None),
+        };
+        let mend = replacement.map(|replacement| Mend { suggestion: None, replacement: Some(replacement) });
+        self.report(severity, key, &part.unwrap_or_else(|| node.span.clone()), message, mend);
     }
 
     pub(super) fn warning(&mut self, key: &str, span: &Range<usize>, message: String) {
@@ -293,141 +333,5 @@ fn described(node: &Node) -> String {
         Value::Float(number) => number.to_string(),
         Value::Bool(yes) => yes.to_string(),
         _ => node.kind().to_owned(),
-    }
-}
-
-pub(super) fn boolean(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<bool> {
-    if let Value::Bool(yes) = node.value {
-        return Some(yes);
-    }
-    reader.wrong(key, node, "true or false");
-    None
-}
-
-pub(super) fn integer<'n, T: TryFrom<i64>>(
-    min: i64,
-    max: i64,
-) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<T> {
-    move |reader, key, node| {
-        if let Value::Integer(number) = node.value
-            && (min..=max).contains(&number)
-            && let Ok(number) = T::try_from(number)
-        {
-            return Some(number);
-        }
-        reader.wrong(key, node, &format!("a whole number from {min} to {max}"));
-        None
-    }
-}
-
-pub(super) fn float<'n>(min: f64, max: f64) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<f64> {
-    move |reader, key, node| {
-        let number = match node.value {
-            Value::Float(number) => Some(number),
-            // Exact far beyond every range used here.
-            #[expect(clippy::cast_precision_loss, reason = "larger numbers are out of every range")]
-            Value::Integer(number) => Some(number as f64),
-            _ => None,
-        };
-        let good = number.filter(|number| (min..=max).contains(number));
-        if good.is_none() {
-            reader.wrong(key, node, &format!("a number from {min} to {max}"));
-        }
-        good
-    }
-}
-
-/// Wraps a reader for a setting that is absent unless it is set.
-pub(super) fn some<'s, 'n, T>(
-    read: impl Fn(&mut Reader<'s>, &str, &'n Node) -> Option<T>,
-) -> impl Fn(&mut Reader<'s>, &str, &'n Node) -> Option<Option<T>> {
-    move |reader, key, node| read(reader, key, node).map(Some)
-}
-
-/// A string of at most `max` bytes without NUL.
-pub(super) fn text<'n>(max: usize) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<String> {
-    move |reader, key, node| {
-        let Value::String(text) = &node.value else {
-            reader.wrong(key, node, "a string");
-            return None;
-        };
-        if text.len() > max {
-            reader.wrong(key, node, &format!("at most {max} bytes long"));
-            return None;
-        }
-        if text.contains('\0') {
-            reader.wrong(key, node, "free of NUL characters");
-            return None;
-        }
-        Some(text.clone())
-    }
-}
-
-/// At most `max_items` strings of at most `max` bytes, each with its place.
-pub(super) fn texts<'n>(
-    max_items: usize,
-    max: usize,
-) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<Vec<(String, &'n Node)>> {
-    move |reader, key, node| {
-        let Value::Array(items) = &node.value else {
-            reader.wrong(key, node, "a list of strings");
-            return None;
-        };
-        if items.len() > max_items {
-            let message = format!("`{key}` has {} entries; {max_items} are allowed", items.len());
-            reader.error(key, &node.span, message);
-            return None;
-        }
-        // Every bad entry is reported; the good ones count.
-        let read = text(max);
-        Some(items.iter().filter_map(|item| Some((read(reader, key, item)?, item))).collect())
-    }
-}
-
-/// Like [`texts`], without the places.
-pub(super) fn strings<'n>(
-    max_items: usize,
-    max: usize,
-) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<Vec<String>> {
-    move |reader, key, node| {
-        let items = texts(max_items, max)(reader, key, node)?;
-        Some(items.into_iter().map(|(item, _)| item).collect())
-    }
-}
-
-/// One of a few words.
-pub(super) fn word<'n, T: Copy>(
-    words: &'static [(&'static str, T)],
-) -> impl Fn(&mut Reader<'_>, &str, &'n Node) -> Option<T> {
-    move |reader, key, node| {
-        if let Value::String(text) = &node.value {
-            if let Some((_, value)) = words.iter().find(|(word, _)| word == text) {
-                return Some(*value);
-            }
-            if let Some(near) = keys::nearest_word(text, words.iter().map(|(word, _)| *word)) {
-                let message = format!("\"{}\" is not known; did you mean \"{near}\"?", shown(text));
-                reader.mendable(key, &node.span, message, format!("\"{near}\""));
-                return None;
-            }
-        }
-        let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        reader.wrong(key, node, &format!("one of {}", all.join(", ")));
-        None
-    }
-}
-
-/// A free table, passed on as it stands.
-pub(super) fn free_table(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Map<String, Json>> {
-    match to_json(node) {
-        Ok(Json::Object(map)) => Some(map),
-        Ok(_) => {
-            reader.wrong(key, node, "a table");
-            None
-        }
-        Err(inner) => {
-            let message = format!("{} cannot be sent to a provider; write it as a string", inner.kind());
-            reader.error(key, &inner.span, message);
-            None
-        }
     }
 }

@@ -18,7 +18,7 @@ use super::place::{Layer, Origin, Origins, Problem, Severity};
 use super::profile::Profile;
 use super::provider::{self, ProviderConfig, ProviderKind, ProviderLayer};
 use super::sections::{
-    AgentConfig, ContextConfig, EditsConfig, LlmConfig, MonitorConfig, PASSES, RecordingConfig, ToolsConfig,
+    AgentConfig, ContextConfig, EditsConfig, LlmConfig, MonitorConfig, RecordingConfig, ToolsConfig,
 };
 use super::store;
 use crate::metrics::Op;
@@ -365,12 +365,6 @@ fn consistent(config: &mut Config, origins: &Origins, problems: &mut Vec<Problem
     if config.context.trim_to > config.context.trim_at {
         config.context.trim_to = config.context.trim_at;
         mended("context.trim_to", "`context.trim_to` is above `context.trim_at`; the latter is used for both");
-    }
-    if let Some(unknown) = config.context.disabled.iter().find(|name| !PASSES.contains(&name.as_str())) {
-        let name: String = unknown.chars().take(40).collect();
-        let known = PASSES.join("`, `");
-        mended("context.disabled", &format!("there is no pass `{name}`; there are `{known}`"));
-        config.context.disabled.retain(|name| PASSES.contains(&name.as_str()));
     }
     if config.monitor.moderate_ms > config.monitor.slow_ms {
         config.monitor.moderate_ms = config.monitor.slow_ms;

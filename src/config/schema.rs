@@ -1,7 +1,7 @@
 //! What may be written, as a JSON Schema: for editors of TOML, for the settings of VS Code, for people.
 //!
 //! The plain sections describe themselves with the very expressions that read them: [`forms`] has a word for each of
-//! `read`'s, of the same name. What remains is said here, and a test holds both to the list of keys.
+//! those in `values`, of the same name. What remains is said here, and a test holds both to the list of keys.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub fn schema() -> Json {
     schema.to_value()
 }
 
-/// The words of `read`, as what they accept.
+/// The words of `values`, as what they accept.
 pub(super) mod forms {
     use schemars::{Schema, json_schema};
 
@@ -39,6 +39,7 @@ pub(super) mod forms {
         Number(f64, f64),
         Text(usize),
         Texts(usize, usize),
+        Names(&'static [&'static str]),
         Words(Vec<&'static str>),
     }
 
@@ -67,6 +68,10 @@ pub(super) mod forms {
         Form::Texts(max_items, max)
     }
 
+    pub(in super::super) fn names(_: &str, known: &'static [&'static str]) -> Form {
+        Form::Names(known)
+    }
+
     pub(in super::super) fn word<T>(words: &'static [(&'static str, T)]) -> Form {
         Form::Words(words.iter().map(|(word, _)| *word).collect())
     }
@@ -80,6 +85,9 @@ pub(super) mod forms {
                 Form::Text(max) => json_schema!({ "type": "string", "maxLength": max }),
                 Form::Texts(items, max) => json_schema!({
                     "type": "array", "maxItems": items, "items": { "type": "string", "maxLength": max }
+                }),
+                Form::Names(known) => json_schema!({
+                    "type": "array", "maxItems": 256, "items": { "type": "string", "enum": known }
                 }),
                 Form::Words(words) => json_schema!({ "type": "string", "enum": words }),
             }

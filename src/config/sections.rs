@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
+use super::keys::TOOL_NAMES;
 use super::place::{At, Origins};
-use super::read::{Table, boolean, float, integer, some, strings, text, word};
+use super::read::Table;
 use super::schema::Keys;
+use super::values::{boolean, float, integer, names, some, text, word};
 
 macro_rules! section {
     (
@@ -147,7 +149,7 @@ section! {
         trim_to: f64 = 1.2, float(1.0, 100.0);
         /// Ways of making a conversation smaller that are not used: `clean`, `merge`, `repeats`, `known`,
         /// `shorten`, `stale`, `trim`.
-        disabled: Vec<String> = Vec::new(), strings(32, 32);
+        disabled: Vec<String> = Vec::new(), names("pass", &PASSES);
         /// Tokens of what is looked up before a run asks the model: definitions, diagnostics, neighbours; 0: nothing is.
         start_tokens: u64 = 2_000, integer(0, 100_000);
         /// Milliseconds that a run waits for it; what is not ready then is left out.
@@ -179,9 +181,9 @@ section! {
         /// Commands work on an overlay of the workspace where the system can make one; else on a copy.
         overlay: bool = true, boolean;
         /// Tools the model is not offered.
-        disabled: Vec<String> = Vec::new(), strings(256, 128);
+        disabled: Vec<String> = Vec::new(), names("tool", TOOL_NAMES);
         /// Tools made ready at the start.
-        preload: Vec<String> = Vec::new(), strings(256, 128);
+        preload: Vec<String> = Vec::new(), names("tool", TOOL_NAMES);
         @sub
         /// Limits of a search.
         grep: GrepConfig, GrepLayer;

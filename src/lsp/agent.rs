@@ -104,9 +104,8 @@ impl Agent {
         if !current.tools.preload.is_empty() {
             let (registry, config) = (runs.services().registry.clone(), current);
             session.runtime.spawn_blocking(move || {
-                for name in registry.preload(&config.tools.preload) {
-                    tracing::warn!(name, "`tools.preload` names a tool that does not exist");
-                }
+                // What is no tool's name is told where it stands in the configuration.
+                registry.preload(&config.tools.preload);
             });
         }
         let wants = client.is_some_and(|client| client.capabilities.status);

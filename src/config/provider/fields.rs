@@ -8,7 +8,8 @@ use url::Url;
 use super::is_loopback;
 use crate::config::node::{Node, Value};
 use crate::config::place::Layer;
-use crate::config::read::{Reader, shown, text};
+use crate::config::read::{Reader, shown};
+use crate::config::values::text;
 
 pub(super) fn base_url(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<Url> {
     let written = text(2048)(reader, key, node)?;

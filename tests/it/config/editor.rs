@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::malformed::MALFORMED;
 use super::projects::HOSTILE;
 use crate::support::agent::Bench;
-use crate::support::editor::{Columns, Editor, Setup, uri};
+use crate::support::editor::{Columns, Editor, Setup, replacements, uri};
 use crate::support::model::Turn;
 
 const PUBLISHED: &str = "textDocument/publishDiagnostics";
@@ -113,6 +113,33 @@ fn a_file_of_the_configuration_is_checked_as_it_is_typed_and_a_misspelt_key_is_m
     desk.retype(&file, "[agent]\nmax_steps = 3\n");
     desk.diagnostics(&file, "none", <[Value]>::is_empty);
     assert!(!desk.project().exists());
+}
+
+#[test]
+fn a_misspelt_name_in_a_list_or_a_rule_is_mended_by_an_action() {
+    let mut desk = Desk::new("", "");
+    let file = desk.editor.open(desk.user(), "");
+    for (text, mended) in [
+        ("[tools]\ndisabled = ['glob', 'run_comand']\n", "[tools]\ndisabled = ['glob', \"run_command\"]\n"),
+        ("[context]\ndisabled = [\"stael\"]\n", "[context]\ndisabled = [\"stale\"]\n"),
+        (
+            "[permissions]\ndeny = ['grep(😀)', 'run_comand(run_comand \"x\")']\n",
+            "[permissions]\ndeny = ['grep(😀)', 'run_command(run_comand \"x\")']\n",
+        ),
+    ] {
+        desk.retype(&file, text);
+        let near = if text.contains("stael") { "stale" } else { "run_command" };
+        desk.diagnostics(&file, near, |found| found.iter().any(|found| found["message"].to_string().contains(near)));
+        let menu = desk.menu(&file, 1, 0);
+        let title = format!("Change to `{near}`");
+        let mend = menu.iter().find(|action| action["title"] == *title).unwrap_or_else(|| panic!("{menu:?}"));
+        let edits = &mend["edit"]["documentChanges"][0]["edits"];
+        let edits = replacements(desk.editor.text(&file), edits, desk.editor.columns);
+        let [(place, new)] = &edits[..] else { panic!("{edits:?}") };
+        desk.editor.replace(&file, place.clone(), new);
+        assert_eq!(desk.editor.text(&file), mended);
+        desk.diagnostics(&file, "nothing wrong", <[Value]>::is_empty);
+    }
 }
 
 #[test]

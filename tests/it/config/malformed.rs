@@ -155,6 +155,38 @@ fn each_malformed_file_gets_one_problem_with_its_place() {
 }
 
 #[test]
+fn each_name_in_a_list_that_there_is_none_of_is_told_where_it_stands_and_the_others_count() {
+    let lists = "[tools]\ndisabled = [\"grpe\", \"glob\", \"teleport\"]\npreload = [\"outlin\", \"grep\"]\n\
+                 [context]\ndisabled = [\"stale\", \"stael\", \"x\"]\n\
+                 [permissions]\ndeny = [\"run_comand(rm)\", \"glob\"]\n";
+    let expected = [
+        "2:13: warning: no tool is named `grpe`; did you mean `grep`?",
+        "2:29: warning: no tool is named `teleport`; there are `read_file`, ",
+        "3:12: warning: no tool is named `outlin`; did you mean `outline`?",
+        "5:22: warning: no pass is named `stael`; did you mean `stale`?",
+        "5:31: warning: no pass is named `x`; there are `clean`, ",
+        "7:10: warning: no tool is named `run_comand`; did you mean `run_command`?",
+    ];
+    let world = World::new().user(lists);
+    let told = world.told();
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(&format!("config.toml:{expected}")), "{told}, not {expected}");
+    }
+    let config = world.config();
+    let named = [&config.tools.disabled, &config.tools.preload, &config.context.disabled];
+    assert_eq!(named.map(|names| names.join(" ")), ["glob", "grep", "stale"]);
+    // Also where only some of these keys may be set.
+    let project = World::new().project("[tools]\ndisabled = [\"grpe\", \"glob\"]");
+    assert!(
+        project.told()[0].starts_with("ropeway.toml:2:13: warning: no tool is named `grpe`"),
+        "{:?}",
+        project.told()
+    );
+    assert_eq!(project.config().tools.disabled, ["glob"]);
+}
+
+#[test]
 fn all_problems_are_told_not_only_the_first() {
     let world = World::new().user("modle = 1\n[agent]\nmax_steps = 0\nprefetch = 2\n[edits]\nmode = 3\n[nope]\n");
     let problems = world.told();

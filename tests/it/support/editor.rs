@@ -25,7 +25,7 @@ use ropeway::lsp::Ended;
 use serde_json::{Value, json};
 
 pub use self::apply::Applies;
-pub use self::document::{Columns, Document};
+pub use self::document::{Columns, Document, replacements};
 pub use self::setup::Setup;
 use self::wire::Gate;
 
