@@ -1,6 +1,7 @@
 //! The agent of one session: put together once the client has introduced itself, and told what the session hears.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Agent {
     pub(super) watch: OnceLock<FileWatch>,
     /// Why not all of them can be watched; set once the user knows.
     pub(super) unwatched: OnceLock<Unwatched>,
+    /// The latest turn of the client's settings that counts.
+    settings_turn: AtomicU64,
     /// Held while a configuration takes effect, so that an older one never comes last: how is recorded now.
     recording: Mutex<(RecordingConfig, Option<PathBuf>)>,
 }
@@ -63,6 +66,8 @@ pub struct Seat {
     sources: OnceLock<Sources>,
     sandbox: OnceLock<Arc<Sandbox>>,
     agent: OnceLock<Arc<Agent>>,
+    /// Times that the client's settings were asked for or pushed.
+    settings_turns: AtomicU64,
     pub(super) leftovers: Leftovers,
 }
 
@@ -121,6 +126,7 @@ impl Agent {
             board: Board::default(),
             watch: OnceLock::new(),
             unwatched: OnceLock::new(),
+            settings_turn: AtomicU64::new(0),
             recording: Mutex::new(recording),
         })
     }
@@ -273,25 +279,27 @@ fn ready(session: &Arc<Session>) {
 
 /// Reads the layers again: files off the reader's thread, the client's settings by asking, or as they were pushed.
 fn reload(session: &Arc<Session>, pushed: Option<Value>) {
+    // Both on the reader's thread, so in the order of the client's words.
+    let turn = session.seat.settings_turns.fetch_add(1, Ordering::Relaxed) + 1;
+    let ask = pushed.is_some() && session.client().is_some_and(|client| client.capabilities.configuration);
+    let question = json!({ "items": [{ "section": "ropeway" }] });
+    let asked = ask.then(|| session.outbound.request("workspace/configuration", question));
     let here = session.clone();
     session.runtime.spawn(async move {
-        let ask = pushed.is_some() && here.client().is_some_and(|client| client.capabilities.configuration);
-        let settings = match (ask, pushed) {
-            (true, _) => here
-                .outbound
-                .request("workspace/configuration", json!({ "items": [{ "section": "ropeway" }] }))
-                .await
-                .ok()
-                .map(|answer| answer.get(0).cloned().unwrap_or_default()),
-            (false, Some(params)) => params.get("settings").cloned(),
-            (false, None) => None,
+        let settings = match (asked, pushed) {
+            (Some(answer), _) => answer.await.ok().map(|answer| answer.get(0).cloned().unwrap_or_default()),
+            (None, Some(params)) => params.get("settings").cloned(),
+            (None, None) => None,
         };
         let work = move || {
             let Some(agent) = here.agent() else { return };
-            let roots: Vec<_> = here.workspace.roots().iter().map(|root| root.path().to_owned()).collect();
             agent.config.update(|sources| {
-                sources.set_roots(roots);
-                if let Some(settings) = settings {
+                // Looked up here, where one comes after the other: the last one sees the last folders.
+                sources.set_roots(here.workspace.roots().iter().map(|root| root.path().to_owned()));
+                // Answers may come, and be taken in, in another order than they were asked for.
+                if let Some(settings) = settings
+                    && agent.settings_turn.fetch_max(turn, Ordering::Relaxed) < turn
+                {
                     sources.client_settings = Some(settings);
                 }
             });

@@ -389,6 +389,30 @@ fn a_client_that_tells_of_settings_only_when_asked_is_asked_and_its_settings_are
 }
 
 #[test]
+fn the_settings_asked_for_last_count_whichever_answer_comes_last() {
+    let mut desk = Desk::new("", "");
+    let code = desk.editor.open(desk.dir.path().join("work/a.rs"), "fn a() {}\n");
+    desk.editor.settings_asked = Some(Vec::new());
+    desk.editor.notify("workspace/didChangeConfiguration", json!({"settings": null}));
+    desk.editor.notify("workspace/didChangeConfiguration", json!({"settings": null}));
+    desk.editor.until("the first question and one for each change", |editor| {
+        editor.settings_asked.as_ref().is_some_and(|asked| asked.len() == 3).then_some(())
+    });
+    let loads = |desk: &mut Desk| {
+        desk.editor.command("ropeway.stats", json!({}))["caches"]["config"]["loads"].as_u64().unwrap()
+    };
+    for (nth, title) in [(2, "The new one"), (1, "The old one"), (0, "The oldest one")] {
+        let (before, begun) = (loads(&mut desk), std::time::Instant::now());
+        desk.editor.answer_settings(nth, json!({"actions": [{"id": "own", "title": title, "prompt": "p"}]}));
+        while loads(&mut desk) == before {
+            assert!(begun.elapsed().as_secs() < 20, "the answer is not taken in");
+        }
+    }
+    let menu = desk.menu(&code, 0, 3);
+    assert!(titles(&menu).contains(&"Ropeway: The new one"), "{:?}", titles(&menu));
+}
+
+#[test]
 fn instructions_that_are_saved_are_read_ahead_and_the_looks_at_the_configuration_are_counted() {
     let mut bench = Bench::start(&[("a.rs", "fn a() {}\n"), ("ropeway.toml", "")], json!({}), |setup| setup);
     let stats = |editor: &mut Editor| editor.command("ropeway.stats", json!({}));

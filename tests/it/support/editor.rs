@@ -53,6 +53,9 @@ pub struct Editor {
     pub choices: VecDeque<Option<String>>,
     /// Documents that the server has shown.
     pub shown: Vec<String>,
+    /// Questions for the settings that wait for [`Editor::answer_settings`]; `None`: each is told at once that there are
+    /// none.
+    pub settings_asked: Option<Vec<Value>>,
     to_server: Option<PipeWriter>,
     from_server: Receiver<Value>,
     gate: Arc<Gate>,
@@ -82,6 +85,7 @@ impl Editor {
             late: Vec::new(),
             choices: VecDeque::new(),
             shown: Vec::new(),
+            settings_asked: None,
             to_server: Some(to_server),
             from_server: wire::messages(from_server, Arc::clone(&gate)),
             gate,
@@ -240,6 +244,12 @@ impl Editor {
         }
     }
 
+    /// Answers one of the questions for the settings that wait.
+    pub fn answer_settings(&mut self, nth: usize, settings: Value) {
+        let id = self.settings_asked.as_mut().expect("questions wait").remove(nth);
+        self.respond(id, json!([settings]));
+    }
+
     /// Waits until the server has done all that was sent to it before, as far as that is done in wire order.
     pub fn settle(&mut self) {
         let id = self.ask("ropeway/nothing", Value::Null);
@@ -331,6 +341,9 @@ impl Editor {
                 Some(None) => self.respond(id, Value::Null),
                 None => self.fail(&format!("a question that the test does not answer: {params}")),
             },
+            "workspace/configuration" if self.settings_asked.is_some() => {
+                self.settings_asked.get_or_insert_default().push(id);
+            }
             "workspace/configuration" => {
                 let items = params["items"].as_array().map_or(0, Vec::len);
                 self.respond(id, Value::Array(vec![Value::Null; items]));
