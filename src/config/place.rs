@@ -187,8 +187,9 @@ pub(super) struct At<T> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins(BTreeMap<String, Vec<Origin>>);
 
-fn dotted(section: &str, key: &str) -> String {
-    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
+/// A key below a section, which may be the top. Made for each key of each file, so without the machinery of formats.
+pub(super) fn dotted(section: &str, key: &str) -> String {
+    if section.is_empty() { key.to_owned() } else { [section, ".", key].concat() }
 }
 
 impl Origins {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::keys;
 use super::node::{Name, Node, Value};
-use super::place::{At, Layer, Origin, Problem, Severity, Source};
+use super::place::{At, Layer, Origin, Problem, Severity, Source, dotted};
 
 /// Problems told for one layer; a file of a megabyte can hold a hundred thousand.
 const MAX_PROBLEMS: usize = 100;
@@ -170,15 +170,17 @@ pub(super) struct Table<'r, 's, 'n> {
 
 impl<'s, 'n> Table<'_, 's, 'n> {
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        dotted(&self.path, key)
     }
 
     /// The value of a key, if it is there.
     pub(super) fn get(&mut self, key: &'static str) -> Option<&'n Node> {
-        let path = self.path_of(key);
-        // Free names may hold dots, which a dotted key cannot tell apart.
-        let free = ["models.", "providers."].iter().any(|table| path.starts_with(table));
-        debug_assert!(free || keys::is_key(&path), "`{path}` is missing in the list of keys");
+        if cfg!(debug_assertions) {
+            let path = self.path_of(key);
+            // Free names may hold dots, which a dotted key cannot tell apart.
+            let free = ["models.", "providers."].iter().any(|table| path.starts_with(table));
+            assert!(free || keys::is_key(&path), "`{path}` is missing in the list of keys");
+        }
         self.known.push(key);
         let found = self.entries.iter().find(|(name, _)| name.text == key);
         found.map(|(_, node)| node).filter(|node| !matches!(node.value, Value::Null))
