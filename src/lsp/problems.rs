@@ -40,6 +40,8 @@ struct State {
     logged: HashSet<String>,
     /// Open documents by URI, with the file of the configuration that they are, as the sources name it.
     known: HashMap<String, Option<PathBuf>>,
+    /// The same as it was before those files changed, until there was a new look.
+    before: HashMap<String, Option<PathBuf>>,
 }
 
 impl Board {
@@ -91,7 +93,11 @@ pub(super) fn touched(session: &Arc<Session>, agent: &Arc<Agent>, uri: &str, tou
         Touch::Changed if agent.board.state().known.get(uri).is_some_and(Option::is_none) => return,
         // Here and now, so that the very next request sees it.
         Touch::Saved => _ = agent.refresh(session),
-        Touch::Closed => drop(agent.board.state().known.remove(uri)),
+        Touch::Closed => {
+            let mut state = agent.board.state();
+            state.known.remove(uri);
+            state.before.remove(uri);
+        }
         _ => {}
     }
     publish(session);
@@ -121,7 +127,9 @@ fn file_of(agent: &Agent, uri: &str, files: &[PathBuf]) -> Option<PathBuf> {
 
 /// Forgets which documents are files of the configuration, because those have changed.
 pub(super) fn forget_files(agent: &Agent) {
-    agent.board.state().known.clear();
+    let mut state = agent.board.state();
+    let known = std::mem::take(&mut state.known);
+    state.before.extend(known);
 }
 
 fn show(session: &Arc<Session>, agent: &Arc<Agent>) {
@@ -133,6 +141,10 @@ fn show(session: &Arc<Session>, agent: &Arc<Agent>) {
     let ours = documents.values().filter(|document| document.synced && may_be_ours(agent, &document.uri));
     let drafts: HashMap<PathBuf, &Arc<Document>> =
         ours.filter_map(|document| Some((file_of(agent, &document.uri, &files)?, document))).collect();
+    let mut state = agent.board.state();
+    let State { known, before, .. } = &mut *state;
+    before.retain(|uri, _| !known.contains_key(uri));
+    drop(state);
 
     let mut wanted: BTreeMap<String, (Option<i32>, Vec<Value>)> = BTreeMap::new();
     let mut put = |file: &Path, problem: &Problem| {
@@ -241,7 +253,13 @@ pub(super) fn mends(session: &Session, agent: &Agent, document: &Document, range
     if !document.synced || document.text.len() > MAX_MENDED || !may_be_ours(agent, &document.uri) {
         return Vec::new();
     }
-    let Some(file) = agent.board.state().known.get(&*document.uri).cloned().flatten() else { return Vec::new() };
+    let file = {
+        let state = agent.board.state();
+        // A menu is answered from memory, so not by a new look.
+        let known = state.known.get(&*document.uri).or_else(|| state.before.get(&*document.uri));
+        known.cloned().flatten()
+    };
+    let Some(file) = file else { return Vec::new() };
     let encoding = client.capabilities.encoding;
     let problems = agent.config.check_text(&file, &document.text.to_string()).unwrap_or_default();
     let mend = |problem: &Problem| {

@@ -143,6 +143,20 @@ fn a_misspelt_name_in_a_list_or_a_rule_is_mended_by_an_action() {
 }
 
 #[test]
+fn a_misspelt_key_can_be_mended_also_while_the_settings_are_read_again() {
+    let mut desk = Desk::new("", "");
+    let file = desk.editor.open(desk.user(), "modle = \"a/b\"\n");
+    desk.diagnostics(&file, "a mistake", |found| !found.is_empty());
+    for round in 0..200 {
+        desk.editor.notify("workspace/didChangeConfiguration", json!({"settings": null}));
+        let menu = desk.menu(&file, 0, 1);
+        assert_eq!(titles(&menu), ["Change to `model`"], "in round {round}");
+    }
+    desk.retype(&file, "");
+    desk.diagnostics(&file, "nothing wrong", <[Value]>::is_empty);
+}
+
+#[test]
 fn each_malformed_text_is_told_with_its_place_as_it_is_typed_and_the_server_goes_on() {
     let mut desk = Desk::start("", "", |setup| setup.columns(Columns::Utf32));
     let file = uri(&desk.user());
