@@ -406,6 +406,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_older_than_its_time_to_live_is_parsed_again() {
+        let mut desk = Desk::new(1);
+        desk.cache = FileCache::new(Duration::from_millis(1));
+        desk.save("[agent]\nmax_steps = 3", 0);
+        let begun = std::time::Instant::now();
+        while desk.counts().1 < 3 {
+            assert_eq!(desk.look().1, 3);
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", desk.counts());
+        }
+        assert_eq!(desk.counts().2, 0, "the file never held anything else");
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let desk = Desk::new(300);
+        let text = |nth: u64| format!("[agent]\nmax_steps = {}\n#{}", nth + 1, "x".repeat(500_000));
+        let many = MAX_KEPT / 500_000 + 4;
+        for nth in 0..many {
+            desk.save(&text(nth), nth);
+            assert_eq!(u64::from(desk.look().1), nth + 1);
+        }
+        assert!((4..MAX_KEPT / 500_000 + 1).contains(&desk.cache.counters().entries), "{:?}", desk.cache.counters());
+        // The last one is there still, the first is not.
+        for (nth, parsed) in [(many - 1, 0), (0, 1)] {
+            let before = desk.counts().1;
+            desk.save(&text(nth), many + nth);
+            desk.look();
+            assert_eq!(desk.counts().1 - before, parsed, "the text {nth}");
+        }
+    }
+
+    #[test]
     fn without_a_time_to_live_everything_is_parsed_at_each_look() {
         let desk = Desk::new(0);
         desk.save("[agent]\nmax_steps = 3", 0);

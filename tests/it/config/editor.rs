@@ -266,6 +266,12 @@ fn a_file_that_another_program_saves_takes_effect_by_itself_also_where_no_folder
             setup.options.watched_folders = folders;
             setup
         });
+        let notices = std::rc::Rc::new(std::cell::Cell::new(0));
+        let heard = std::rc::Rc::clone(&notices);
+        desk.editor.on_message(move |_, message| {
+            let text = message["params"]["message"].as_str().unwrap_or_default();
+            heard.set(heard.get() + u32::from(text.contains("instead of watching them")));
+        });
         if folders == 0 {
             desk.editor.wait_for("a notice", |message| {
                 message["method"] == "window/logMessage"
@@ -286,6 +292,7 @@ fn a_file_that_another_program_saves_takes_effect_by_itself_also_where_no_folder
         desk.diagnostics(&file, "a mistake again", |found| !found.is_empty());
         std::fs::remove_file(desk.user()).unwrap();
         desk.diagnostics(&file, "no file, no mistake", <[Value]>::is_empty);
+        assert_eq!(notices.get(), u32::from(folders == 0), "one notice, however often the files are looked at");
     }
 }
 
