@@ -171,10 +171,10 @@ pub(super) fn are_unchanged(sources: &Sources, cache: &FileCache) -> bool {
 }
 
 fn read_json(layer: Layer, settings: Option<&Json>) -> Read<UserLayer> {
-    // Some clients send the section inside an object with its name.
+    // Some clients send the section inside an object with its name, perhaps beside those of other servers.
     let settings = match settings {
         None | Some(Json::Null) => return Read { ever: true, ..Read::default() },
-        Some(Json::Object(map)) if map.len() == 1 => map.get("ropeway").or(settings),
+        Some(Json::Object(map)) => map.get("ropeway").or(settings),
         settings => settings,
     };
     let Some(settings) = settings else { return Read::default() };

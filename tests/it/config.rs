@@ -393,6 +393,10 @@ fn what_an_editor_sends_beside_our_settings_is_no_error() {
     assert!(problems[0].contains("editor's settings: error: `edits`: `edits` must be a table, not 3"), "{problems:?}");
     assert!(problems[1].contains("warning") && problems[1].contains("did you mean `max_steps`?"), "{problems:?}");
     assert!(problems[2].contains("warning") && problems[2].contains("unknown key `trace`"), "{problems:?}");
+    // All servers' settings in one, as some editors push them.
+    let world =
+        World::new().client(json!({ "gopls": { "gofumpt": true }, "ropeway": { "agent": { "max_steps": 3 } } }));
+    assert_eq!((world.config().agent.max_steps, world.told()), (3, Vec::new()));
 }
 
 #[test]
