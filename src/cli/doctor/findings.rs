@@ -48,10 +48,12 @@ type Line = (State, String, Option<String>);
 
 fn model(report: &Report) -> Vec<Line> {
     let model = &report.model;
-    let name = model.id.as_deref().unwrap_or("none selected");
+    let name = model.id.as_deref().unwrap_or_default();
     let origin = model.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
     let mut lines = vec![match &model.reason {
         None => (State::Ok, format!("{name}{origin} can run"), None),
+        // It says itself that there is none.
+        Some(reason) if model.id.is_none() => (State::Bad, reason.clone(), None),
         Some(reason) => (State::Bad, format!("{name}{origin} cannot run: {reason}"), None),
     }];
     for note in [&model.doubt, &model.unknown].into_iter().flatten() {

@@ -101,6 +101,12 @@ fn a_model_that_cannot_run_is_code_1_with_the_reason_and_the_mend() {
         assert_eq!((code, &report["model"]["canRun"]), (Some(1), &false.into()), "{user}");
         let reason = report["model"]["reason"].as_str().unwrap();
         assert!(reason.contains(words), "{user}: {reason}");
+        let first = &report["findings"][0];
+        let told = match report["model"]["id"].as_str() {
+            Some(model) => first["text"].as_str().unwrap().starts_with(model),
+            None => first["text"] == reason,
+        };
+        assert!(told && first["state"] == "bad", "{first}");
         let asked = report["providers"].as_array().unwrap().iter().filter(|it| it.get("reachable").is_some());
         // Ollama needs no key, and is at this machine's own address.
         let asked = asked.filter(|it| it["name"] != "ollama");
