@@ -44,7 +44,7 @@ pub use self::place::{Layer, Origin, Problem, Severity};
 pub use self::profile::Profile;
 pub use self::provider::{ProviderConfig, ProviderKind, Timeouts};
 pub use self::resolve::{Config, Loaded, check_file, load};
-pub use self::schema::schema;
+pub use self::schema::{project_schema, schema};
 pub use self::sections::{
     AgentConfig, ContextConfig, EditMode, EditsConfig, GrepConfig, LlmConfig, MonitorConfig, PASSES, RecordingConfig,
     ToolsConfig,

@@ -264,7 +264,11 @@ pub(super) enum ConfigCommand {
         file: Option<PathBuf>,
     },
     /// Print the JSON Schema of a configuration file, for editors that complete and check TOML
-    Schema,
+    Schema {
+        /// Of a project's ropeway.toml, which may set fewer keys than your own file
+        #[arg(long)]
+        project: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,20 +8,21 @@ use anyhow::Context;
 use super::args::ConfigCommand;
 use super::terminal::{Ink, Style};
 use super::{DONE, FAILED, complain, current_dir, sources};
-use crate::config::{EnvSnapshot, Layer, Problem, Severity, check_file, load, schema};
+use crate::config::{EnvSnapshot, Layer, Problem, Severity, check_file, load, project_schema, schema};
 
 pub(super) fn config(command: &ConfigCommand, env: EnvSnapshot) -> anyhow::Result<u8> {
     match command {
         ConfigCommand::Show => show(env),
         ConfigCommand::Check { file: Some(file) } => check_named(file, &env),
         ConfigCommand::Check { file: None } => check_all(env),
-        ConfigCommand::Schema => print_schema(),
+        ConfigCommand::Schema { project: false } => print_schema(&schema()),
+        ConfigCommand::Schema { project: true } => print_schema(&project_schema()),
     }
 }
 
-fn print_schema() -> anyhow::Result<u8> {
+fn print_schema(schema: &serde_json::Value) -> anyhow::Result<u8> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    serde_json::to_writer_pretty(&mut out, &schema())?;
+    serde_json::to_writer_pretty(&mut out, schema)?;
     writeln!(out)?;
     out.flush()?;
     Ok(DONE)

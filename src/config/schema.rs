@@ -17,14 +17,24 @@ use super::layer::UserLayer;
 use super::model::{ModelLayer, Price};
 use super::permission::PermissionsLayer;
 use super::profile::PROFILES;
+use super::project::ProjectLayer;
 use super::provider::{KINDS, ProviderLayer};
 use super::sections::{AgentLayer, ContextLayer, EditsLayer, LlmLayer, MonitorLayer, RecordingLayer, ToolsLayer};
 
 /// The schema of a user's file. Draft 7 and without references: what TOML editors understand.
 pub fn schema() -> Json {
+    root::<UserLayer>("Ropeway")
+}
+
+/// The schema of a project's file, which may set fewer keys.
+pub fn project_schema() -> Json {
+    root::<ProjectLayer>("Ropeway, of a project")
+}
+
+fn root<T: JsonSchema>(title: &str) -> Json {
     let generator = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).into_generator();
-    let mut schema = generator.into_root_schema_for::<UserLayer>();
-    schema.insert("title".to_owned(), Json::from("Ropeway"));
+    let mut schema = generator.into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), Json::from(title));
     schema.to_value()
 }
 
@@ -207,11 +217,33 @@ described!(UserLayer, "Ropeway", |generator| {
     keys.put_table("permissions", PermissionsLayer::json_schema(generator));
     keys.put_table("recording", RecordingLayer::json_schema(generator));
     keys.put_table("monitor", MonitorLayer::json_schema(generator));
-    let actions =
-        json_schema!({ "type": "array", "maxItems": 64, "items": UserAction::json_schema(generator).to_value() });
-    keys.put("actions", "Code actions of your own.", actions, Some(&json!([])));
+    keys.put("actions", "Code actions of your own.", actions(generator), Some(&json!([])));
     keys
 });
+
+described!(ProjectLayer, "Project", |generator| {
+    let mut keys = Keys::new("What a project wants of Ropeway: it can only tighten what its user allows, or describe.");
+    keys.plain("model", "The model, PROVIDER/MODEL: one that the user has configured.", model());
+    keys.put_table("agent", only(&["max_steps", "max_cost_usd", "max_tokens"], AgentLayer::json_schema(generator)));
+    keys.put_table("edits", EditsLayer::json_schema(generator));
+    keys.put_table("context", ContextLayer::json_schema(generator));
+    keys.put_table("tools", only(&["disabled"], ToolsLayer::json_schema(generator)));
+    keys.put_table("permissions", only(&["ask", "deny"], PermissionsLayer::json_schema(generator)));
+    keys.put("actions", "Code actions for whoever trusts the project.", actions(generator), Some(&json!([])));
+    keys
+});
+
+fn actions(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "maxItems": 64, "items": UserAction::json_schema(generator).to_value() })
+}
+
+/// A table with some of its keys.
+fn only(names: &[&str], mut table: Schema) -> Schema {
+    if let Some(Json::Object(keys)) = table.get_mut("properties") {
+        keys.retain(|key, _| names.contains(&key.as_str()));
+    }
+    table
+}
 
 described!(ProviderLayer, "Provider", |_| {
     let limit = || integer(1, 3_600_000);

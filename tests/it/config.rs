@@ -147,6 +147,7 @@ batch = 64
 flush_ms = 250
 compress = true
 keep_days = 30
+keep_mb = 1024
 [monitor]
 slow_ms = 5000
 moderate_ms = 1000

@@ -15,6 +15,7 @@ const PROMISED: &[(&str, &[&str])] = &[
     ("doctor", &["--json"]),
     ("config", &["show", "check", "schema"]),
     ("config check", &["FILE"]),
+    ("config schema", &["--project"]),
     ("tokens", &["--model", "FILE"]),
     ("policy", &["check", "list", "forget"]),
     ("policy check", &["--json", "TOOL", "ARGS_JSON"]),
@@ -79,7 +80,7 @@ fn the_readme_lists_every_command_and_no_other() {
         }
         for option in said.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("--")) {
             for option in option.split_whitespace().filter(|word| word.starts_with("--")) {
-                let below = ["", " list", " export", " check"].map(|below| format!("{command}{below}"));
+                let below = ["", " list", " export", " check", " schema"].map(|below| format!("{command}{below}"));
                 let known = below.iter().any(|of| Place::new().run(&help_of(of), &[]).out.contains(option));
                 assert!(known, "{option} of {row}");
             }

@@ -55,22 +55,15 @@ batch = 1
 flush_ms = 1
 compress = false
 keep_days = 1
+keep_mb = 1
 [monitor]
 slow_ms = 1
 moderate_ms = 1
 status_hz = 60
 "#;
 
-#[test]
-fn every_key_that_a_project_must_not_set_is_ignored_and_named() {
-    let world = World::new().user("model = \"anthropic/x\"").env("ANTHROPIC_API_KEY", "sk-1").project(HOSTILE);
-    let plain = World::new().user("model = \"anthropic/x\"").env("ANTHROPIC_API_KEY", "sk-1");
-    let loaded = world.load();
-    let settings = |world: &World| {
-        let shown = format!("{:?}", world.config());
-        shown.split("origins").next().unwrap().to_owned()
-    };
-    assert_eq!(settings(&world), settings(&plain), "nothing of it has any effect");
+/// Each key of [`HOSTILE`] with its line.
+pub(super) fn hostile_keys() -> Vec<(usize, String)> {
     let mut section = String::new();
     let mut keys = Vec::new();
     for (number, line) in HOSTILE.lines().enumerate() {
@@ -87,7 +80,21 @@ fn every_key_that_a_project_must_not_set_is_ignored_and_named() {
             keys.extend(inner.into_iter().map(|inner| (number + 1, format!("{section}{key}{inner}"))));
         }
     }
-    assert_eq!(keys.len(), 52, "all keys but the 23 that a project may set");
+    keys
+}
+
+#[test]
+fn every_key_that_a_project_must_not_set_is_ignored_and_named() {
+    let world = World::new().user("model = \"anthropic/x\"").env("ANTHROPIC_API_KEY", "sk-1").project(HOSTILE);
+    let plain = World::new().user("model = \"anthropic/x\"").env("ANTHROPIC_API_KEY", "sk-1");
+    let loaded = world.load();
+    let settings = |world: &World| {
+        let shown = format!("{:?}", world.config());
+        shown.split("origins").next().unwrap().to_owned()
+    };
+    assert_eq!(settings(&world), settings(&plain), "nothing of it has any effect");
+    let keys = hostile_keys();
+    assert_eq!(keys.len(), 53, "all keys but the 23 that a project may set");
     for (line, key) in &keys {
         let found = loaded.problems.iter().find(|problem| problem.key == *key);
         let problem = found.unwrap_or_else(|| panic!("{key} is not named"));

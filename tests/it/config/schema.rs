@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use ropeway::config::{is_key, optimisations, schema};
+use ropeway::config::{is_key, optimisations, project_schema, schema};
 use serde_json::Value as Json;
 
+use super::projects::hostile_keys;
 use super::{CONTRACT, World};
 
 fn repository(path: &str) -> String {
@@ -19,11 +20,54 @@ fn at<'s>(schema: &'s Json, key: &str) -> Option<&'s Json> {
 }
 
 #[test]
-fn the_program_prints_the_schema() {
-    let output = Command::new(env!("CARGO_BIN_EXE_ropeway")).env_clear().args(["config", "schema"]).output().unwrap();
-    assert!(output.status.success());
-    let printed: Json = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(printed, schema());
+fn the_program_prints_the_schemas() {
+    for (args, schema) in
+        [(&["config", "schema"][..], schema()), (&["config", "schema", "--project"], project_schema())]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_ropeway")).env_clear().args(args).output().unwrap();
+        assert!(output.status.success());
+        let printed: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(printed, schema);
+    }
+}
+
+/// The dotted keys of a schema; `*` for free names.
+fn keys(schema: &Json, path: &str, found: &mut BTreeSet<String>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        keys(inner, &below(name), found);
+    }
+    match &schema["additionalProperties"] {
+        entry if entry["properties"].is_object() => keys(entry, &below("*"), found),
+        _ if schema["properties"].is_object() => {}
+        _ => _ = found.insert(path.to_owned()),
+    }
+}
+
+#[test]
+fn the_schema_of_a_projects_file_has_the_keys_of_a_users_but_for_those_that_are_ignored_there() {
+    let all = |schema: &Json| {
+        let mut found = BTreeSet::new();
+        keys(schema, "", &mut found);
+        found
+    };
+    let (users, projects) = (all(&schema()), all(&project_schema()));
+    let ignored: BTreeSet<String> = hostile_keys()
+        .into_iter()
+        .map(|(_, key)| key.replace("providers.anthropic", "providers.*").replace("models.evil/model", "models.*"))
+        // What a table of free keys holds is not in the schema.
+        .map(|key| match ["headers", "options"].map(|free| format!("providers.*.{free}")) {
+            free if key.starts_with(&free[0]) => free[0].clone(),
+            free if key.starts_with(&free[1]) => free[1].clone(),
+            _ => key,
+        })
+        .collect();
+    let missing: BTreeSet<String> = users.difference(&projects).cloned().collect();
+    assert_eq!(missing, ignored);
+    assert!(projects.is_subset(&users));
+    for key in &projects {
+        assert!(is_key(key), "{key}");
+    }
 }
 
 #[test]
