@@ -78,7 +78,9 @@ fn provider_line(provider: &ProviderReport, wanted: bool) -> Line {
             _ => (bad, format!("{name}: {reason}"), None),
         };
     }
-    let time = provider.ms.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
+    // Of hundreds of milliseconds nobody wants the tenths.
+    let tenths = provider.ms.map(|ms| (ms, usize::from(ms < 100.0)));
+    let time = tenths.map(|(ms, tenths)| format!(" after {ms:.tenths$} ms")).unwrap_or_default();
     let status = provider.status.map(|status| format!(" ({status})")).unwrap_or_default();
     let models = match provider.models {
         Some(1) => ", 1 model".to_owned(),

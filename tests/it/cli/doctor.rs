@@ -183,6 +183,9 @@ fn providers_that_never_answer_are_asked_side_by_side_and_given_up() {
         assert_eq!(named(&report, name)["error"], "no answer within 5 s", "{report:#}");
         assert_eq!(named(&report, name)["reachable"], false);
     }
+    let told = report["findings"].as_array().unwrap().iter().find(|it| it["area"] == "Providers").unwrap();
+    let time = told["text"].as_str().unwrap().split(" after ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(time.parse::<u32>().is_ok_and(|ms| ms >= 5000), "no tenths of so long a time: {told}");
     assert!(report["model"]["reason"].as_str().unwrap().contains("see whether the server there runs"));
 }
 
