@@ -1,6 +1,6 @@
 //! The counter that a process shares: tables made once, counts remembered, the reactor never waiting for either.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -8,13 +8,16 @@ use std::sync::{Arc, OnceLock};
 use moka::sync::Cache;
 
 use super::Encoding;
-use super::encoder::Encoder;
+use super::encoder::{Encoder, let_others};
 
 /// Counts remembered unless somebody wants another number.
 pub const REMEMBERED: u64 = 1000;
 
 /// Bytes of text that are hashed where the caller stands; more of it is looked up on a blocking thread as well.
 const HERE: usize = 16 << 10;
+
+/// Bytes that are hashed before others may have the core: a fraction of a millisecond's work.
+const HASHED: usize = 256 << 10;
 
 /// The tables, one set for the process. They live to its end: a server that has counted once counts again.
 static ENCODERS: [OnceLock<Encoder>; 2] = [OnceLock::new(), OnceLock::new()];
@@ -135,7 +138,14 @@ impl Counter {
     }
 
     fn key(&self, encoding: Encoding, text: &str) -> Key {
-        (encoding, self.hasher.hash_one(text), text.len())
+        let mut hasher = self.hasher.build_hasher();
+        for (nth, part) in text.as_bytes().chunks(HASHED).enumerate() {
+            if nth > 0 {
+                let_others();
+            }
+            hasher.write(part);
+        }
+        (encoding, hasher.finish(), text.len())
     }
 
     /// How the memory did so far.

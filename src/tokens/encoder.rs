@@ -14,7 +14,7 @@ use super::vocabulary::Vocabulary;
 
 /// Bytes of the parts that are handed to the cores: a fraction of a millisecond's work, for between two of them whoever
 /// else waits for the core has it.
-const PART: usize = 16 << 10;
+const PART: usize = 8 << 10;
 /// Bytes of text from which other cores are asked: starting a thread takes as long as counting a few thousand.
 const MANY: usize = 256 << 10;
 
@@ -75,9 +75,7 @@ impl Encoder {
             let mut room = Room::default();
             while let Some((nth, part)) = parts.get(next.fetch_add(1, Relaxed)) {
                 counts[*nth].fetch_add(self.count_in(part, &mut room), Relaxed);
-                // With all cores counting, a thread of the reactor that wakes would wait for the end of a time slice,
-                // which is milliseconds: a low priority does not spare it that, as Linux lets a slice be finished.
-                std::thread::yield_now();
+                let_others();
             }
         };
         std::thread::scope(|scope| {
@@ -89,6 +87,12 @@ impl Encoder {
         });
         counts.into_iter().map(AtomicU64::into_inner).collect()
     }
+}
+
+/// Gives the core to whoever waits for it. With all cores counting, a thread of the reactor that wakes would wait for the
+/// end of a time slice, which is milliseconds: a low priority does not spare it that, as Linux lets a slice be finished.
+pub(super) fn let_others() {
+    std::thread::yield_now();
 }
 
 /// A text in parts whose tokens add up to the text's.
