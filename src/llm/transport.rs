@@ -185,8 +185,8 @@ impl Transport {
     ) -> Result<Response, Failure> {
         let mut request = reqwest::Request::new(method, url(provider, path)?);
         let headers = request.headers_mut();
-        // With room for what the client adds.
-        headers.reserve(vendors.len() + provider.headers.len() + 6);
+        // Two of ours, and two that the client adds.
+        headers.reserve(vendors.len() + provider.headers.len() + 4);
         headers.extend(vendors.iter().map(|(name, value)| (name.clone(), value.clone())));
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -165,7 +165,7 @@ fn tool(spec: &ToolSpec) -> Tool<'_> {
 }
 
 fn messages<'a>(request: &'a Request, provider: &ProviderConfig) -> Vec<WireMessage<'a>> {
-    let mut wire = Vec::with_capacity(request.messages.len() + 8);
+    let mut wire = Vec::with_capacity(request.messages.len() + 1);
     if !request.system.is_empty() {
         wire.push(WireMessage::Plain { role: "system", content: &request.system });
     }
