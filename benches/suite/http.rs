@@ -21,7 +21,9 @@ use super::child::Server;
 use super::endless::{Endless, Manner};
 use super::report::{Figure, Report, ms, source_text};
 
-const REQUESTS: usize = 400;
+/// Requests of ours, and as many of the bare ones together.
+const REQUESTS: usize = 1200;
+const WARM: usize = 24;
 const EVENTS: usize = 30_000;
 const STREAMS: usize = 7;
 const STAMPS: usize = 250;
@@ -80,7 +82,8 @@ struct Said<'a> {
 }
 
 /// From the request to the end of a short answer: ours, a bare client that sends the same and reads the same, one that only
-/// moves bytes, both on a kept connection, the latter on a new one and without TLS, in turn.
+/// moves bytes, both on a kept connection, the latter on a new one and without TLS. Ours and a bare one take turns, so that
+/// each finds the caches as the other has left them, and neither as three of its own kind have.
 fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
     let url = server.url(Manner::Quick);
     let plain_url = server.plain_url(Manner::Quick);
@@ -91,31 +94,24 @@ fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
     );
     let mut samples: [Vec<f64>; 5] = Default::default();
     runtime.block_on(async {
-        // Each takes its turn in each place, so that none of them always finds the caches as the same other left them;
-        // a handshake leaves nothing in them, so it comes by itself.
-        for round in 0..REQUESTS + 12 {
-            let mut times = [0.0; 4];
-            for place in 0..4 {
-                let who = (round + place) % 4;
-                let begun = Instant::now();
-                match who {
-                    0 => {
-                        drain(&mut open(&ours, &provider, &request).await).await;
-                    }
-                    1 => drop(black_box(ask(&kept, &url).await)),
-                    2 => drop(black_box(post(&kept, &url, &body).await.bytes().await.expect("a body"))),
-                    _ => drop(black_box(post(&kept, &plain_url, &body).await.bytes().await.expect("a body"))),
+        for turn in 0..2 * REQUESTS + WARM {
+            let who = if turn % 2 == 0 { 0 } else { 1 + turn / 2 % 3 };
+            let begun = Instant::now();
+            match who {
+                0 => {
+                    drain(&mut open(&ours, &provider, &request).await).await;
                 }
-                times[who] = ms(begun.elapsed()) * 1e3;
+                1 => drop(black_box(ask(&kept, &url).await)),
+                2 => drop(black_box(post(&kept, &url, &body).await.bytes().await.expect("a body"))),
+                _ => drop(black_box(post(&kept, &plain_url, &body).await.bytes().await.expect("a body"))),
             }
             // The first ones open connections and fill caches.
-            if round >= 12 {
-                for (samples, time) in samples.iter_mut().zip(times) {
-                    samples.push(time);
-                }
+            if turn >= WARM {
+                samples[who].push(ms(begun.elapsed()) * 1e3);
             }
         }
-        for _ in 0..REQUESTS / 4 {
+        // A handshake leaves nothing in the caches, so it comes by itself.
+        for _ in 0..REQUESTS / 12 {
             let begun = Instant::now();
             black_box(post(&new, &url, &body).await.bytes().await.expect("a body"));
             samples[4].push(ms(begun.elapsed()) * 1e3);
@@ -134,7 +130,7 @@ fn requests(report: &mut Report, runtime: &Runtime, server: &Endless) {
     };
     let name = "added to a request without TLS";
     report.beside(name, "µs", above(ours), ("a new TLS connection", above(new)), "≤ 1/15");
-    report.note(format!("{} requests opened {connections} connection(s)", REQUESTS + 12));
+    report.note(format!("{} requests opened {connections} connection(s)", REQUESTS + WARM / 2));
 }
 
 /// Time of this thread on a core, in seconds.
