@@ -49,7 +49,13 @@ impl Encoder {
         let text = self.classes.of(text.as_bytes());
         let mut count = 0;
         let mut at = 0;
+        let mut alone = 0;
         while at < text.bytes.len() {
+            // A part is longer where no place to cut it comes: in tables, say, which have no word before a blank.
+            if at - alone > 2 * PART {
+                let_others();
+                alone = at;
+            }
             let end = P::end(text, at);
             let piece = &text.bytes[at..end];
             count += match self.vocabulary.rank(piece) {
