@@ -218,9 +218,10 @@ impl Live {
 
     /// The answer is complete.
     fn settle(&mut self) {
-        self.permit = None;
+        // The connection first: who has the next turn, perhaps on another thread, is to find it on its way.
         if let Some(response) = self.response.take() {
             give_back(response);
         }
+        self.permit = None;
     }
 }

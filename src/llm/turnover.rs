@@ -42,6 +42,8 @@ struct State {
     unplaced: usize,
     /// Answers that are complete and whose body is not.
     returning: usize,
+    /// Connections that were opened and that no request has had yet.
+    fresh: usize,
     /// Connections that came back and that no request has had since, and when the last one did.
     back: usize,
     returned: Option<Instant>,
@@ -67,6 +69,7 @@ impl Turnover {
     /// One more is open.
     pub(crate) fn opens(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
+        self.state().fresh += 1;
     }
 
     /// A request is sent; it waits for a connection until what this gives is dropped.
@@ -117,6 +120,7 @@ impl Turnover {
                 if (state.returning == 0 && !recent) || until <= now {
                     // In vain: it was closed.
                     state.back = 0;
+                    state.fresh = 0;
                     return Ok(());
                 }
                 until
@@ -143,7 +147,12 @@ impl Drop for Unplaced {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.unplaced -= 1;
-        state.back = state.back.saturating_sub(1);
+        // The first requests have what was opened for them, and leave what came back to others.
+        if state.fresh > 0 {
+            state.fresh -= 1;
+        } else {
+            state.back = state.back.saturating_sub(1);
+        }
         drop(state);
         self.0.changed.notify_waiters();
     }
@@ -258,6 +267,22 @@ mod tests {
         let begun = Instant::now();
         assert!(turnover.hold().await.is_ok());
         assert_eq!(begun.elapsed(), Duration::ZERO, "what came back was taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_with_a_connection_of_its_own_takes_none_that_came_back() {
+        let turnover = Arc::<Turnover>::default();
+        let (first, second) = (turnover.asks(), turnover.asks());
+        turnover.opens();
+        turnover.opens();
+        drop(first);
+        drop(returning(&turnover));
+        // Only now its head has come.
+        drop(second);
+        let _third = turnover.asks();
+        let begun = Instant::now();
+        assert!(turnover.hold().await.is_ok());
+        assert_eq!(begun.elapsed(), GRACE);
     }
 
     #[tokio::test(start_paused = true)]
