@@ -21,7 +21,7 @@ use tower_service::Service;
 use crate::config::ProviderConfig;
 use crate::llm::endpoint::{is_loopback, url};
 use crate::llm::failure::{Again, Failure, MAX_ERROR_BODY, clip};
-use crate::llm::turnover::Turnover;
+use crate::llm::turnover::{Turnover, sending};
 use crate::llm::{LlmError, LlmErrorKind};
 use crate::metrics::{Metrics, Op};
 
@@ -85,8 +85,9 @@ impl Transport {
         let pool = self.pool(provider);
         let Ok(client) = self.client(&pool, provider).await else { return false };
         let before = pool.turnover.opened();
-        let _unplaced = pool.turnover.asks();
-        let asked = tokio::time::timeout(provider.timeouts.connect + WARM, client.head(url).send()).await;
+        let unplaced = pool.turnover.asks();
+        let asking = sending(unplaced.number(), client.head(url).send());
+        let asked = tokio::time::timeout(provider.timeouts.connect + WARM, asking).await;
         tracing::debug!(provider = provider.name, ok = matches!(asked, Ok(Ok(_))), "connection opened ahead");
         pool.turnover.opened() > before
     }
@@ -201,9 +202,11 @@ impl Transport {
         // Whether this very request gets a pooled connection is not told; that there is none yet is certain.
         let pooled = pool.turnover.opened() > 0;
         let limit = provider.timeouts.first_byte;
-        let (body, _unplaced) = pool.turnover.body(body, pool.turnover.asks());
+        let unplaced = pool.turnover.asks();
+        let number = unplaced.number();
+        let (body, _unplaced) = pool.turnover.body(body, unplaced);
         *request.body_mut() = Some(body);
-        match tokio::time::timeout(limit, client.execute(request)).await {
+        match tokio::time::timeout(limit, sending(number, client.execute(request))).await {
             Ok(Ok(mut response)) => {
                 pool.turnover.answered(&mut response);
                 Ok(response)
@@ -406,15 +409,17 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let Self { inner, counting: Counting { turnover, metrics } } = self.clone();
+        // Later it may be driven by a task of its own.
+        let sent = Turnover::sent();
         Box::pin(async move {
-            turnover.hold().await?;
+            turnover.hold(sent).await?;
             let mut inner = S::clone(&inner);
             let connects = async {
                 std::future::poll_fn(|context| inner.poll_ready(context)).await?;
                 inner.call(request).await
             };
             let connection = metrics.wait(Op::Connect, connects, Result::is_ok).await?;
-            turnover.opens();
+            turnover.opens(sent);
             Ok(connection)
         })
     }

@@ -3,8 +3,8 @@
 //! Between the last event of an answer and the moment its connection is back in the pool there are the end of the body
 //! and two tasks of the HTTP library. A request sent in that gap, which is where an agent's next step is, finds the
 //! pool empty and starts to connect; the connection that comes back then serves it, and the new one, handshake and all,
-//! was for nothing. So the connector waits while a connection is on its way back, and gives up once every request has
-//! one. Where none comes the wait is short and rare.
+//! was for nothing. So the connector waits while a connection is on its way back, and gives up once the request that it
+//! is for has one. Where none comes the wait is short and rare.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -28,6 +28,11 @@ const GRACE: Duration = Duration::from_millis(100);
 /// A connection that came back longer ago is in the pool, or closed.
 const RECENT: Duration = Duration::from_secs(1);
 
+tokio::task_local! {
+    /// The request that is being sent: the HTTP library calls the connector in its midst, and does not say for whom.
+    static SENT: u64;
+}
+
 /// The connections of one pool, as far as they can be seen from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Turnover {
@@ -38,12 +43,12 @@ pub(crate) struct Turnover {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests that have no connection yet, or may have none.
-    unplaced: usize,
+    /// Requests so far.
+    asked: u64,
+    /// Those that have no connection yet, or may have none.
+    unplaced: Vec<Asked>,
     /// Answers that are complete and whose body is not.
     returning: usize,
-    /// Connections that were opened and that no request has had yet.
-    fresh: usize,
     /// Connections that came back and that no request has had since, and when the last one did.
     back: usize,
     returned: Option<Instant>,
@@ -51,7 +56,21 @@ struct State {
     http1: bool,
 }
 
-/// No request waits for the connection any more.
+/// A request without a connection.
+#[derive(Debug)]
+struct Asked {
+    number: u64,
+    /// One was opened for it, so it takes none that came back.
+    own: bool,
+}
+
+impl State {
+    fn unplaced(&mut self, number: Option<u64>) -> Option<&mut Asked> {
+        self.unplaced.iter_mut().find(|asked| Some(asked.number) == number)
+    }
+}
+
+/// The request has another connection by now.
 #[derive(Debug, thiserror::Error)]
 #[error("a connection that came back was enough")]
 pub(crate) struct NotNeeded;
@@ -66,16 +85,31 @@ impl Turnover {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// One more is open.
-    pub(crate) fn opens(&self) {
+    /// The request that is being sent, if this is called in its midst.
+    pub(crate) fn sent() -> Option<u64> {
+        SENT.try_with(|number| *number).ok()
+    }
+
+    /// One more is open, for this request if it has none yet, else for the pool.
+    pub(crate) fn opens(&self, request: Option<u64>) {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        self.state().fresh += 1;
+        let mut state = self.state();
+        match state.unplaced(request) {
+            Some(asked) => asked.own = true,
+            None => {
+                state.back += 1;
+                state.returned = Some(Instant::now());
+            }
+        }
     }
 
     /// A request is sent; it waits for a connection until what this gives is dropped.
     pub(crate) fn asks(self: &Arc<Self>) -> Unplaced {
-        self.state().unplaced += 1;
-        Unplaced(Arc::clone(self))
+        let mut state = self.state();
+        state.asked += 1;
+        let number = state.asked;
+        state.unplaced.push(Asked { number, own: false });
+        Unplaced { turnover: Arc::clone(self), number }
     }
 
     /// The body of a request, and who says that it still has no connection: the body itself, which is asked for its
@@ -97,11 +131,11 @@ impl Turnover {
         }
     }
 
-    /// Returns when a connection has to be opened.
+    /// Returns when a connection has to be opened for this request.
     ///
     /// # Errors
     /// None has to be.
-    pub(crate) async fn hold(&self) -> Result<(), NotNeeded> {
+    pub(crate) async fn hold(&self, request: Option<u64>) -> Result<(), NotNeeded> {
         let begun = Instant::now();
         loop {
             let changed = self.changed.notified();
@@ -111,7 +145,7 @@ impl Turnover {
             let now = Instant::now();
             let until = {
                 let mut state = self.state();
-                if state.unplaced == 0 {
+                if state.unplaced(request).is_none() {
                     return Err(NotNeeded);
                 }
                 // Counted from when it is wanted: the thread may have stood still since it came back.
@@ -120,7 +154,6 @@ impl Turnover {
                 if (state.returning == 0 && !recent) || until <= now {
                     // In vain: it was closed.
                     state.back = 0;
-                    state.fresh = 0;
                     return Ok(());
                 }
                 until
@@ -141,20 +174,34 @@ fn closes(headers: &HeaderMap) -> bool {
 
 /// A request without a connection.
 #[derive(Debug)]
-pub(crate) struct Unplaced(Arc<Turnover>);
+pub(crate) struct Unplaced {
+    turnover: Arc<Turnover>,
+    number: u64,
+}
+
+impl Unplaced {
+    /// What the request is known by to its connector.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// Sends a request, so that a connector knows whom it is called for.
+pub(crate) fn sending<F: Future>(number: u64, work: F) -> impl Future<Output = F::Output> {
+    SENT.scope(number, work)
+}
 
 impl Drop for Unplaced {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.unplaced -= 1;
-        // The first requests have what was opened for them, and leave what came back to others.
-        if state.fresh > 0 {
-            state.fresh -= 1;
-        } else {
+        let mut state = self.turnover.state();
+        let place = state.unplaced.iter().position(|asked| asked.number == self.number);
+        if let Some(place) = place
+            && !state.unplaced.swap_remove(place).own
+        {
             state.back = state.back.saturating_sub(1);
         }
         drop(state);
-        self.0.changed.notify_waiters();
+        self.turnover.changed.notify_waiters();
     }
 }
 
@@ -236,6 +283,10 @@ impl Body for Placing {
 mod tests {
     use super::*;
 
+    async fn hold(asked: &Unplaced) -> Result<(), NotNeeded> {
+        asked.turnover.hold(Some(asked.number)).await
+    }
+
     fn returning(turnover: &Arc<Turnover>) -> Returning {
         turnover.state().returning += 1;
         Returning(Arc::clone(turnover))
@@ -244,9 +295,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_waited_for_where_nothing_comes_back() {
         let turnover = Arc::<Turnover>::default();
-        let _asked = turnover.asks();
+        let asked = turnover.asks();
         let begun = Instant::now();
-        assert!(turnover.hold().await.is_ok());
+        assert!(hold(&asked).await.is_ok());
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
@@ -255,17 +306,18 @@ mod tests {
         let turnover = Arc::<Turnover>::default();
         let (asked, back) = (turnover.asks(), returning(&turnover));
         let begun = Instant::now();
-        assert!(turnover.hold().await.is_ok());
+        assert!(hold(&asked).await.is_ok());
         assert_eq!(begun.elapsed(), SETTLE + GRACE);
         drop(back);
         let begun = Instant::now();
-        assert!(turnover.hold().await.is_ok());
+        assert!(hold(&asked).await.is_ok());
         assert_eq!(begun.elapsed(), GRACE);
+        let number = Some(asked.number);
         drop(asked);
-        assert!(turnover.hold().await.is_err(), "nobody waits for it");
-        let _asked = turnover.asks();
+        assert!(turnover.hold(number).await.is_err(), "nobody waits for it");
+        let asked = turnover.asks();
         let begun = Instant::now();
-        assert!(turnover.hold().await.is_ok());
+        assert!(hold(&asked).await.is_ok());
         assert_eq!(begun.elapsed(), Duration::ZERO, "what came back was taken");
     }
 
@@ -273,34 +325,46 @@ mod tests {
     async fn a_request_with_a_connection_of_its_own_takes_none_that_came_back() {
         let turnover = Arc::<Turnover>::default();
         let (first, second) = (turnover.asks(), turnover.asks());
-        turnover.opens();
-        turnover.opens();
+        turnover.opens(Some(first.number));
+        turnover.opens(Some(second.number));
         drop(first);
         drop(returning(&turnover));
         // Only now its head has come.
         drop(second);
-        let _third = turnover.asks();
+        let third = turnover.asks();
         let begun = Instant::now();
-        assert!(turnover.hold().await.is_ok());
+        assert!(hold(&third).await.is_ok());
         assert_eq!(begun.elapsed(), GRACE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn once_every_request_has_a_connection_none_is_opened() {
+    async fn once_its_request_has_a_connection_none_is_opened_whoever_else_waits() {
         let turnover = Arc::<Turnover>::default();
         let (first, second) = (turnover.asks(), turnover.asks());
-        let (back, later) = (returning(&turnover), returning(&turnover));
+        let number = Some(first.number);
+        let (back, _later) = (returning(&turnover), returning(&turnover));
         let served = async {
             tokio::task::yield_now().await;
             drop(back);
             drop(first);
-            tokio::task::yield_now().await;
-            drop(later);
-            drop(second);
         };
         let begun = Instant::now();
-        let (held, ()) = tokio::join!(turnover.hold(), served);
+        let (held, ()) = tokio::join!(turnover.hold(number), served);
         assert!(held.is_err() && begun.elapsed() == Duration::ZERO);
+        assert!(hold(&second).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_connector_is_told_whom_it_is_called_for() {
+        let turnover = Arc::<Turnover>::default();
+        let (first, second) = (turnover.asks(), turnover.asks());
+        assert_eq!(sending(second.number, async { Turnover::sent() }).await, Some(second.number));
+        assert_eq!(Turnover::sent(), None);
+        // What was opened although the request has a connection is for the next one.
+        let number = Some(first.number);
+        drop(first);
+        turnover.opens(number);
+        assert_eq!(turnover.state().back, 1);
     }
 
     #[test]
@@ -308,10 +372,13 @@ mod tests {
         let turnover = Arc::<Turnover>::default();
         turnover.state().http1 = true;
         let mut body = Placing { bytes: Bytes::from_static(b"abc"), unplaced: Some(turnover.asks()) };
-        assert_eq!((body.size_hint().exact(), body.is_end_stream(), turnover.state().unplaced), (Some(3), false, 1));
+        assert_eq!(
+            (body.size_hint().exact(), body.is_end_stream(), turnover.state().unplaced.len()),
+            (Some(3), false, 1)
+        );
         let mut context = Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) else { panic!("all at once") };
         assert_eq!(frame.into_data().unwrap(), "abc");
-        assert_eq!((body.is_end_stream(), turnover.state().unplaced), (true, 0));
+        assert_eq!((body.is_end_stream(), turnover.state().unplaced.len()), (true, 0));
     }
 }

@@ -68,9 +68,7 @@ fn a_hundred_runs_over_four_connections_take_turns_and_nothing_is_lost() {
     let mean = waits.iter().sum::<usize>() as f64 / waits.len() as f64;
     let longest = *waits.iter().max().unwrap();
     assert!(longest as f64 <= 2.0 * mean, "the longest wait is {longest} requests, the mean {mean}");
-    // On a busy machine a connection that is not back in a tenth of a second is replaced (`llm::turnover`), now and then
-    // although its request was served meanwhile.
-    assert!(bench.model.connections() <= 2 * PLACES, "{} connections", bench.model.connections());
+    assert!(bench.model.connections() <= PLACES + 1, "{} connections", bench.model.connections());
 }
 
 #[test]
