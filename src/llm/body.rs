@@ -8,30 +8,25 @@ use crate::llm::escape;
 use crate::llm::{LlmError, LlmErrorKind, Message, Request};
 
 /// A field of the body.
-pub(crate) type Field<'a> = (&'static str, &'a dyn ErasedSerialize);
+pub(crate) type Field<'a> = (&'static str, &'a dyn Json);
 
-/// `Serialize` as an object, so that fields of different types can stand in one list.
-pub(crate) trait ErasedSerialize {
+/// What can stand in a body: all that serde knows, and what is written by hand here because nearly all of it is text, of
+/// which serde_json looks at each byte.
+pub(crate) trait Json {
     /// Appends the value as JSON.
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
-impl<T: Serialize> ErasedSerialize for T {
+impl<T: Serialize> Json for T {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         serde_json::to_writer(out, self)
     }
 }
 
-/// What is written by hand: nearly all of it is text, and serde_json looks at each byte of that.
-pub(crate) trait Write {
-    /// Appends the value as JSON.
-    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
-}
-
-/// A list of such values, as a field.
+/// A list of what is written by hand.
 pub(crate) struct List<'a, T>(pub(crate) &'a [T]);
 
-impl<T: Write> ErasedSerialize for List<'_, T> {
+impl<T: Json> Json for List<'_, T> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         out.push(b'[');
         for (nth, value) in self.0.iter().enumerate() {
@@ -72,16 +67,9 @@ impl<'o> Object<'o> {
     }
 
     /// A field with anything.
-    pub(crate) fn json(mut self, name: &'static str, value: &impl Serialize) -> serde_json::Result<Self> {
+    pub(crate) fn json(mut self, name: &'static str, value: &impl Json) -> serde_json::Result<Self> {
         self.name(name);
-        serde_json::to_writer(&mut *self.0, value)?;
-        Ok(self)
-    }
-
-    /// A field with a list of what is written by hand.
-    pub(crate) fn list(mut self, name: &'static str, list: &[impl Write]) -> serde_json::Result<Self> {
-        self.name(name);
-        ErasedSerialize::write(&List(list), self.0)?;
+        value.write(self.0)?;
         Ok(self)
     }
 

@@ -21,7 +21,7 @@ use tower_service::Service;
 use crate::config::ProviderConfig;
 use crate::llm::endpoint::{is_loopback, url};
 use crate::llm::failure::{Again, Failure, MAX_ERROR_BODY, clip};
-use crate::llm::turnover::{Turnover, sending};
+use crate::llm::turnover::{Turnover, being_sent, sending};
 use crate::llm::{LlmError, LlmErrorKind};
 use crate::metrics::{Metrics, Op};
 
@@ -410,7 +410,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let Self { inner, counting: Counting { turnover, metrics } } = self.clone();
         // Later it may be driven by a task of its own.
-        let sent = Turnover::sent();
+        let sent = being_sent();
         Box::pin(async move {
             turnover.hold(sent).await?;
             let mut inner = S::clone(&inner);

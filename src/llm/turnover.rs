@@ -85,11 +85,6 @@ impl Turnover {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// The request that is being sent, if this is called in its midst.
-    pub(crate) fn sent() -> Option<u64> {
-        SENT.try_with(|number| *number).ok()
-    }
-
     /// One more is open, for this request if it has none yet, else for the pool.
     pub(crate) fn opens(&self, request: Option<u64>) {
         self.opened.fetch_add(1, Ordering::Relaxed);
@@ -186,11 +181,6 @@ impl Unplaced {
     }
 }
 
-/// Sends a request, so that a connector knows whom it is called for.
-pub(crate) fn sending<F: Future>(number: u64, work: F) -> impl Future<Output = F::Output> {
-    SENT.scope(number, work)
-}
-
 impl Drop for Unplaced {
     fn drop(&mut self) {
         let mut state = self.turnover.state();
@@ -203,6 +193,16 @@ impl Drop for Unplaced {
         drop(state);
         self.turnover.changed.notify_waiters();
     }
+}
+
+/// Sends a request, so that a connector knows whom it is called for.
+pub(crate) fn sending<F: Future>(number: u64, work: F) -> impl Future<Output = F::Output> {
+    SENT.scope(number, work)
+}
+
+/// The request that is being sent, if this is called in its midst.
+pub(crate) fn being_sent() -> Option<u64> {
+    SENT.try_with(|number| *number).ok()
 }
 
 /// A connection on its way back.
@@ -358,8 +358,8 @@ mod tests {
     async fn a_connector_is_told_whom_it_is_called_for() {
         let turnover = Arc::<Turnover>::default();
         let (first, second) = (turnover.asks(), turnover.asks());
-        assert_eq!(sending(second.number, async { Turnover::sent() }).await, Some(second.number));
-        assert_eq!(Turnover::sent(), None);
+        assert_eq!(sending(second.number, async { being_sent() }).await, Some(second.number));
+        assert_eq!(being_sent(), None);
         // What was opened although the request has a connection is for the next one.
         let number = Some(first.number);
         drop(first);

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{VERSION, version};
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
+use crate::llm::body::{Field, Json, List, Object, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::provider::{empty_object, fit_id, made_by};
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolResult};
@@ -59,11 +59,13 @@ enum WireMessage<'a> {
     Ours { role: &'static str, content: Vec<Block<'a>> },
 }
 
-impl Write for WireMessage<'_> {
+impl Json for WireMessage<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
-            Self::Ours { role, content } => Object::begin(out).text("role", role).list("content", content)?.end(),
+            Self::Ours { role, content } => {
+                Object::begin(out).text("role", role).json("content", &List(content))?.end()
+            }
         }
         Ok(())
     }
@@ -75,7 +77,7 @@ enum Block<'a> {
     ToolResult { id: Cow<'a, str>, content: &'a str, is_error: bool, cache_control: Option<CacheControl> },
 }
 
-impl Write for Block<'_> {
+impl Json for Block<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         let block = Object::begin(out);
         let (mut block, mark) = match self {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::fitted;
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
+use crate::llm::body::{Field, Json, List, Object, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::provider::empty_object;
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolResult};
@@ -28,11 +28,11 @@ enum Content<'a> {
     Ours { role: &'static str, parts: Vec<Part<'a>> },
 }
 
-impl Write for Content<'_> {
+impl Json for Content<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Echo(raw) => out.extend_from_slice(raw.get().as_bytes()),
-            Self::Ours { role, parts } => Object::begin(out).text("role", role).list("parts", parts)?.end(),
+            Self::Ours { role, parts } => Object::begin(out).text("role", role).json("parts", &List(parts))?.end(),
         }
         Ok(())
     }
@@ -40,23 +40,32 @@ impl Write for Content<'_> {
 
 enum Part<'a> {
     Text(&'a str),
-    Call(FunctionCall<'a>, Option<&'static str>),
-    /// The call's id, if the server knows it, the function's name, `output` or `error`, and the text.
-    Response(Option<&'a str>, Cow<'a, str>, &'static str, &'a str),
+    Call {
+        call: FunctionCall<'a>,
+        signature: Option<&'static str>,
+    },
+    Response {
+        /// Of the call, if the server knows it.
+        id: Option<&'a str>,
+        name: Cow<'a, str>,
+        /// `output` or `error`.
+        kind: &'static str,
+        text: &'a str,
+    },
 }
 
-impl Write for Part<'_> {
+impl Json for Part<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         let mut part = Object::begin(out);
         match self {
             Self::Text(text) => part = part.text("text", text),
-            Self::Call(call, signature) => {
+            Self::Call { call, signature } => {
                 part = part.json("functionCall", call)?;
                 if let Some(signature) = signature {
                     part = part.text("thoughtSignature", signature);
                 }
             }
-            Self::Response(id, name, kind, text) => {
+            Self::Response { id, name, kind, text } => {
                 part = part.object("functionResponse", |response| {
                     let response = match id {
                         Some(id) => response.text("id", id),
@@ -177,7 +186,7 @@ fn response<'a>(result: &'a ToolResult, echoed: Option<&RawValue>) -> Part<'a> {
     // An id that we made for a call without one would be unknown there.
     let theirs = echoed.is_some_and(|raw| raw.get().contains(&Value::from(id).to_string()));
     let kind = if result.is_error { "error" } else { "output" };
-    Part::Response(theirs.then_some(id), name(&result.name), kind, &result.content)
+    Part::Response { id: theirs.then_some(id), name: name(&result.name), kind, text: &result.content }
 }
 
 /// A turn of another model: what it said and called.
@@ -193,8 +202,8 @@ fn retold(turn: &AssistantTurn) -> Vec<Part<'_>> {
             .filter(|text| is_object(text))
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_else(|| empty_object());
-        let function_call = FunctionCall { name: name(&call.name), args };
-        parts.push(Part::Call(function_call, signature.take()));
+        let call = FunctionCall { name: name(&call.name), args };
+        parts.push(Part::Call { call, signature: signature.take() });
     }
     parts
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
+use crate::llm::body::{Field, Json, List, Object, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::provider::{empty_object, made_by};
 use crate::llm::{AssistantTurn, LlmError, Message, Request, ToolSpec};
@@ -21,7 +21,7 @@ enum WireMessage<'a> {
     Assistant { content: &'a str, tool_calls: Vec<Call<'a>> },
 }
 
-impl Write for WireMessage<'_> {
+impl Json for WireMessage<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Plain { role, content } => Object::begin(out).text("role", role).text("content", content).end(),

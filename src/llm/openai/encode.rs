@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
+use crate::llm::body::{Field, Json, List, Object, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::endpoint::text_option;
 use crate::llm::openai::READ;
@@ -19,7 +19,7 @@ enum WireMessage<'a> {
     Assistant(Assistant<'a>),
 }
 
-impl Write for WireMessage<'_> {
+impl Json for WireMessage<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Plain { role, content } => Object::begin(out).text("role", role).text("content", content).end(),

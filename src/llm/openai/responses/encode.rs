@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
-use crate::llm::body::{Field, List, Object, Write, body as write_body, room};
+use crate::llm::body::{Field, Json, List, Object, body as write_body, room};
 use crate::llm::calls::is_object;
 use crate::llm::openai::READ;
 use crate::llm::provider::{fit_id, made_by};
@@ -23,7 +23,7 @@ enum Item<'a> {
     Echo(&'a RawValue),
 }
 
-impl Write for Item<'_> {
+impl Json for Item<'_> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Message { role, content } => Object::begin(out).text("role", role).text("content", content).end(),
